@@ -1,0 +1,89 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Targets are listed leaf first; rfcs/0001 draws the picture and gives the reason for each.
+let package = Package(
+    name: "ingestd",
+    products: [
+        .executable(name: "ingestd", targets: ["ingestd"]),
+        .executable(name: "ingest-cli", targets: ["ingest-cli"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(
+            url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    ],
+    targets: [
+        // Leaves
+        .target(name: "CShims"),
+        .systemLibrary(
+            name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "Multiformats", dependencies: ["CLibcrypto"]),
+        .target(name: "Spill"),
+        .target(name: "Chunker"),
+
+        // Cores: every decision as plain values, no socket, disk, clock or thread
+        .target(name: "Importer", dependencies: ["Multiformats", "Chunker", "Spill"]),
+        .target(name: "ShardPlanner", dependencies: ["Multiformats"]),
+        .target(name: "Pinset", dependencies: ["Multiformats", "ShardPlanner"]),
+
+        // Shells
+        .target(name: "PosixIO", dependencies: ["CShims", "Spill"]),
+        .target(
+            name: "ImportPipeline",
+            dependencies: ["Chunker", "Importer", "Multiformats", "PosixIO", "Spill"]),
+        .target(
+            name: "ClusterCore",
+            dependencies: [
+                "Multiformats", "Pinset", "PosixIO", "ShardPlanner", "Spill",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .target(name: "IngestAPI", dependencies: ["Chunker", "Importer", "Multiformats"]),
+        .target(
+            name: "IngestClient",
+            dependencies: [
+                "IngestAPI", "Multiformats",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]),
+
+        // Programs
+        .executableTarget(
+            name: "ingestd",
+            dependencies: [
+                "Chunker", "ClusterCore", "CShims", "CZlib", "ImportPipeline", "Importer",
+                "IngestAPI", "Multiformats", "Pinset", "PosixIO", "ShardPlanner", "Spill",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Yams", package: "Yams"),
+            ]),
+        .executableTarget(
+            name: "ingest-cli",
+            dependencies: [
+                "Chunker", "CShims", "ImportPipeline", "Importer", "IngestAPI", "IngestClient",
+                "Multiformats", "PosixIO", "ShardPlanner", "Spill",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+    ],
+    swiftLanguageModes: [.v6]
+)

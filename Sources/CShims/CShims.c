@@ -1,0 +1,43 @@
+#define _GNU_SOURCE
+#include "CShims.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int cshims_o_direct(void) { return O_DIRECT; }
+
+int cshims_o_tmpfile(void) { return O_TMPFILE; }
+
+const void *cshims_memmem(
+    const void *haystack, size_t haystack_count, const void *needle, size_t needle_count)
+{
+    return memmem(haystack, haystack_count, needle, needle_count);
+}
+
+int cshims_fallocate(int descriptor, off_t offset, off_t count)
+{
+    return fallocate(descriptor, 0, offset, count) == 0 ? 0 : errno;
+}
+
+int cshims_link_unnamed(int descriptor, const char *path)
+{
+    char source[32];
+    snprintf(source, sizeof source, "/proc/self/fd/%d", descriptor);
+    return linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+}
+
+void cshims_tune_malloc(size_t mmap_threshold, size_t trim_threshold, int arena_count)
+{
+    mallopt(M_MMAP_THRESHOLD, (int)mmap_threshold);
+    mallopt(M_TRIM_THRESHOLD, (int)trim_threshold);
+    mallopt(M_ARENA_MAX, arena_count);
+}
+
+void cshims_trim_malloc(void) { malloc_trim(0); }
+
+void cshims_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
