@@ -1,0 +1,169 @@
+import Multiformats
+import ShardPlanner
+
+/// What a peer's disk should hold.
+package struct Holdings: Equatable, Sendable {
+    /// A shard file to hold.
+    package struct Copy: Equatable, Sendable {
+        package var shard: CID
+        package var generation: Int
+        package var fileByteCount: Int
+    }
+
+    /// Files to delete: every file of the shard whose generation is lower.
+    package struct Drop: Equatable, Sendable {
+        package var shard: CID
+        /// To be named in `confirmDropped`.
+        package var generation: Int
+    }
+
+    /// By shard CID.
+    package var copies: [Copy]
+    /// By shard CID.
+    package var drops: [Drop]
+}
+
+/// Where an open upload stands.
+package struct UploadProgress: Equatable, Sendable {
+    /// Shards reserved or sealed.
+    package var shardCount: Int
+    package var sealedCount: Int
+    /// Sum of the sealed shards' block sizes.
+    package var sealedPayloadByteCount: Int
+    /// Bytes promised on all peers together.
+    package var reservedByteCount: Int
+}
+
+extension PinsetState {
+    /// All members, by peer ID.
+    package var members: [PeerRecord] { sortedPeers.compactMap { peers[$0] } }
+
+    package func peer(_ peer: PeerID) -> PeerRecord? { peers[peer] }
+
+    /// An upload, open or ended and still remembered.
+    package func upload(_ id: UploadID) -> UploadRecord? { uploads[id] }
+
+    /// All remembered uploads, by ID.
+    package var allUploads: [UploadRecord] { uploads.keys.sorted().compactMap { uploads[$0] } }
+
+    /// Uploads that have not ended, by ID.
+    package var allOpenUploads: [UploadRecord] {
+        openUploads.sorted().compactMap { uploads[$0] }
+    }
+
+    /// Where an open upload stands; `nil` for one that has ended.
+    package func progress(of id: UploadID) -> UploadProgress? {
+        guard openUploads.contains(id), let manifest = manifests[id] else { return nil }
+        var progress = UploadProgress(
+            shardCount: manifest.entries.count, sealedCount: 0, sealedPayloadByteCount: 0,
+            reservedByteCount: 0)
+        for entry in manifest.entries {
+            switch entry {
+            case .reserved(let reservation):
+                progress.reservedByteCount += reservation.byteCount * reservation.peers.count
+            case .sealed(let cid):
+                progress.sealedCount += 1
+                progress.sealedPayloadByteCount +=
+                    shards[cid]?.description.payloadByteCount ?? 0
+            }
+        }
+        return progress
+    }
+
+    /// The reservation of an open upload's shard; `nil` when there is none, or it is sealed.
+    package func reservation(_ id: UploadID, number: Int) -> Reservation? {
+        guard openUploads.contains(id), let entries = manifests[id]?.entries,
+            entries.indices.contains(number), case .reserved(let reservation) = entries[number]
+        else { return nil }
+        return reservation
+    }
+
+    package func shard(_ cid: CID) -> ShardRecord? { shards[cid] }
+
+    package var shardCount: Int { shards.count }
+    package var rootCount: Int { roots.count }
+    package var openUploadCount: Int { openUploads.count }
+
+    /// All sealed shards in order of their CIDs, after a given one, at most `limit`.
+    package func shards(after: CID? = nil, limit: Int) -> [ShardRecord] {
+        let keys = after.map { start in shards.keys.filter { $0 > start } } ?? Array(shards.keys)
+        return keys.sorted().prefix(limit).compactMap { shards[$0] }
+    }
+
+    /// Visible roots in order of their CIDs.
+    package var allRoots: [RootRecord] { sortedRoots.compactMap { roots[$0] } }
+
+    /// The shards of a visible root in order; `nil` when it is not pinned.
+    package func shards(ofRoot cid: CID) -> [ShardRecord]? {
+        guard let root = root(cid), let manifest = manifests[root.upload] else { return nil }
+        return manifest.entries.compactMap { entry in
+            if case .sealed(let cid) = entry { shards[cid] } else { nil }
+        }
+    }
+
+    /// Visible roots that a shard belongs to, ascending.
+    package func roots(ofShard cid: CID) -> [CID] {
+        Set((shards[cid]?.uses ?? []).compactMap { manifests[$0.upload]?.root }).sorted()
+    }
+
+    /// What a peer's disk should hold, by this state.
+    package func holdings(of peer: PeerID) -> Holdings {
+        let copies = (shardsOnPeer[peer] ?? []).sorted().compactMap { cid in
+            shards[cid]?.copy(on: peer).map {
+                Holdings.Copy(
+                    shard: cid, generation: $0.generation, fileByteCount: $0.fileByteCount)
+            }
+        }
+        let drops = (drops[peer] ?? [:]).filter { !$1.pending.isEmpty }.map {
+            Holdings.Drop(shard: $0, generation: $1.generation)
+        }
+        return Holdings(copies: copies, drops: drops.sorted { $0.shard < $1.shard })
+    }
+
+    /// The generation of a copy that a peer begins to store now: the number of the last drop of
+    /// the shard there, 0 for none. Its receipt names it.
+    package func generation(ofShard cid: CID, on peer: PeerID) -> Int {
+        drops[peer]?[cid]?.generation ?? 0
+    }
+
+    /// Why a shard is where it is: the decision that placed its newest copies.
+    package func why(_ cid: CID) -> KeptDecision? { shards[cid]?.decision }
+
+    /// Decides again what `decision` decided, with verdicts for every peer.
+    ///
+    /// Asked of the state just before the decision's command it gives the same peers and the same
+    /// input digest; asked of a later one, what would be decided now.
+    package func replay(
+        _ decision: KeptDecision
+    ) throws(AllocationError) -> AllocationDecision {
+        try allocate(
+            AllocationRequest(
+                upload: decision.upload, shardNumber: decision.shardNumber,
+                shardByteCount: decision.shardByteCount, policy: decision.policy,
+                keeping: decision.keeping, excluding: decision.excluding,
+                atMilliseconds: decision.logTime.millisecondsSinceEpoch),
+            among: capacities)
+    }
+
+    /// Where the shards of an upload would go if it were the only one: nothing is reserved.
+    ///
+    /// - Parameter fileByteCounts: Length of each shard's file, each at least 1.
+    package func plan(
+        _ upload: UploadID, fileByteCounts: [Int], policy: AllocationPolicy
+    ) throws(AllocationError) -> [AllocationDecision] {
+        var planned = capacities
+        var decisions: [AllocationDecision] = []
+        for (number, byteCount) in fileByteCounts.enumerated() {
+            let decision = try allocate(
+                AllocationRequest(
+                    upload: upload, shardNumber: number, shardByteCount: byteCount,
+                    policy: policy, atMilliseconds: logTime.millisecondsSinceEpoch),
+                among: planned)
+            for index in planned.indices where decision.chosen.contains(planned[index].peer) {
+                planned[index].reservedByteCount += byteCount
+            }
+            decisions.append(decision)
+        }
+        return decisions
+    }
+}
