@@ -1,0 +1,154 @@
+import Glibc
+
+/// What the file system knows about a file.
+package struct FileStatus: Equatable, Sendable {
+    package enum Kind: Sendable {
+        case file, directory, symbolicLink, other
+    }
+
+    package let kind: Kind
+    package let byteCount: Int
+    /// Bytes of disk space in use.
+    package let allocatedByteCount: Int
+    /// Permission bits, at most 0o7777.
+    package let permissions: UInt32
+    /// Time of the last change of contents, since 1970.
+    package let modifiedSeconds: Int64
+    package let modifiedNanoseconds: UInt32
+    /// Device and inode: equal for two names of one file.
+    package let device: UInt64
+    package let inode: UInt64
+
+    init(_ status: stat) {
+        kind =
+            switch status.st_mode & S_IFMT {
+            case S_IFREG: .file
+            case S_IFDIR: .directory
+            case S_IFLNK: .symbolicLink
+            default: .other
+            }
+        byteCount = Int(status.st_size)
+        allocatedByteCount = Int(status.st_blocks) * 512
+        permissions = UInt32(status.st_mode) & 0o7777
+        modifiedSeconds = Int64(status.st_mtim.tv_sec)
+        modifiedNanoseconds = UInt32(status.st_mtim.tv_nsec)
+        device = UInt64(status.st_dev)
+        inode = UInt64(status.st_ino)
+    }
+}
+
+/// Space of a file system, as an ordinary user may use it.
+package struct FileSystemSpace: Equatable, Sendable {
+    package let totalByteCount: Int
+    package let freeByteCount: Int
+}
+
+/// Calls that take a path.
+package enum FileSystem {
+    /// - Returns: `nil` if there is nothing of that name.
+    package static func loadStatus(
+        _ path: String, followingLinks: Bool = true
+    ) throws(IOError) -> FileStatus? {
+        var status = stat()
+        guard (followingLinks ? stat(path, &status) : lstat(path, &status)) == 0 else {
+            let error = IOError.current("examine", path)
+            if error.isNotFound { return nil }
+            throw error
+        }
+        return FileStatus(status)
+    }
+
+    /// Makes a directory and those above it, as far as they do not exist.
+    package static func makeDirectory(
+        _ path: String, permissions: mode_t = 0o755
+    ) throws(IOError) {
+        if mkdir(path, permissions) == 0 { return }
+        let error = IOError.current("create directory", path)
+        if error.code == EEXIST, try loadStatus(path)?.kind == .directory { return }
+        guard error.code == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex
+        else { throw error }
+        try makeDirectory(String(path[..<slash]), permissions: permissions)
+        guard mkdir(path, permissions) == 0 || errno == EEXIST else {
+            throw IOError.current("create directory", path)
+        }
+    }
+
+    /// Gives a file another name in the same file system, replacing what has it.
+    ///
+    /// Survives a power cut only after `synchronizeDirectory` of the new name's directory.
+    package static func rename(_ path: String, to newPath: String) throws(IOError) {
+        guard Glibc.rename(path, newPath) == 0 else {
+            throw IOError.current("rename to \(newPath)", path)
+        }
+    }
+
+    /// Removes a file's name.
+    ///
+    /// - Returns: Whether it was there.
+    @discardableResult
+    package static func removeFile(_ path: String) throws(IOError) -> Bool {
+        if unlink(path) == 0 { return true }
+        let error = IOError.current("remove", path)
+        guard error.isNotFound else { throw error }
+        return false
+    }
+
+    /// Removes an empty directory.
+    package static func removeDirectory(_ path: String) throws(IOError) {
+        guard rmdir(path) == 0 else { throw IOError.current("remove directory", path) }
+    }
+
+    /// Waits until names made, changed and removed in a directory are on the disk.
+    package static func synchronizeDirectory(_ path: String) throws(IOError) {
+        let number = repeatingInterrupted { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        guard number >= 0 else { throw IOError.current("open directory", path) }
+        try FileDescriptor(owning: number, path: path).synchronize()
+    }
+
+    /// Space of the file system that holds `path`.
+    package static func loadSpace(_ path: String) throws(IOError) -> FileSystemSpace {
+        var space = statvfs()
+        guard statvfs(path, &space) == 0 else { throw IOError.current("measure", path) }
+        let blockByteCount = Int(space.f_frsize)
+        return FileSystemSpace(
+            totalByteCount: Int(space.f_blocks) * blockByteCount,
+            freeByteCount: Int(space.f_bavail) * blockByteCount)
+    }
+
+    /// All bytes of a small file.
+    ///
+    /// - Parameter byteLimit: A longer file is an error (EFBIG).
+    package static func loadFile(
+        _ path: String, byteLimit: Int = 16 << 20
+    ) throws(IOError) -> [UInt8] {
+        let file = try FileDescriptor(path, for: .read)
+        let byteCount = try file.loadByteCount()
+        guard byteCount <= byteLimit else { throw IOError("read", path, .system(EFBIG)) }
+        return try file.readAll(count: byteCount, at: 0)
+    }
+
+    /// Puts a small file in place, at once and for good: another file, fsync, rename, fsync of the
+    /// directory.
+    package static func saveFile(
+        _ path: String, _ contents: [UInt8], permissions: mode_t = 0o644
+    ) throws(IOError) {
+        let temporary = path + ".new"
+        try removeFile(temporary)
+        do throws(IOError) {
+            let file = try FileDescriptor(temporary, for: .create, permissions: permissions)
+            try file.writeAll(contents, at: 0)
+            try file.synchronize()
+            try rename(temporary, to: path)
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+        try synchronizeDirectory(directory(of: path))
+    }
+
+    /// The part before the last slash, `.` if there is none.
+    private static func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+}
