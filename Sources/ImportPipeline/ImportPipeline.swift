@@ -1,0 +1,333 @@
+import Chunker
+import Importer
+import Multiformats
+import PosixIO
+import Spill
+
+/// Turns a stream of entries and their bytes into blocks: cuts chunks, hashes them on all cores and
+/// lets the importer build the DAG in input order.
+///
+/// One task uses it. That task calls `prepare()` and may then hand in up to `maximumRunByteCount`
+/// bytes of content and any entries between them without waiting.
+package final class ImportPipeline {
+    /// Content bytes that may be handed in after each `prepare()`.
+    package static let maximumRunByteCount = 1 << 20
+    /// Slabs that one import may have at the workers at once.
+    private static let inFlightLimit = 6
+
+    private let options: ImportOptions
+    private let workers: WorkerPool
+    private let slabs: SlabPool
+    private let sink: any BlockSink
+    private let finder: any ChunkBoundaryFinder
+    private let leafEncoder: LeafEncoder
+    private var importer: TreeImporter
+    private let spool: OutputSpool
+
+    private var current: Slab
+    /// Taken over when `current` is full, so that handing in bytes never waits.
+    private var next: Slab?
+    private var inFlight: [Slab] = []
+    private var spareCount = 0
+    /// Start of the bytes of `current` that belong to no chunk yet.
+    private var pendingOffset = 0
+    /// Where `current` counts as full: after the last whole chunk of a fixed size, or its end.
+    private var usableEnd = 0
+    private var firstChunkOfStep = 0
+
+    /// A file's first chunk while it may be its only one: with metadata, a sole leaf is the file's
+    /// root and carries them, so it cannot be encoded before the file ends.
+    private var heldChunk: [UInt8]?
+    private var heldCID: CID?
+    private var isFirstLeaf = false
+    /// Prefix and suffix of the leaf that is being emitted.
+    private let frame = AlignedBuffer(byteCount: LeafEncoder.maximumFrameByteCount)
+
+    package private(set) var contentByteCount: UInt64 = 0
+
+    package init(
+        options: ImportOptions, sink: any BlockSink, scratch: any ScratchSpace,
+        workers: WorkerPool, slabs: SlabPool
+    ) throws {
+        self.options = options
+        self.sink = sink
+        self.workers = workers
+        self.slabs = slabs
+        finder = options.chunker.makeBoundaryFinder()
+        leafEncoder = LeafEncoder(options)
+        let spool = OutputSpool(scratch: scratch)
+        self.spool = spool
+        importer = try TreeImporter(options: options, scratch: scratch, sink: spool.write)
+        current = slabs.takeOwned()
+        next = slabs.takeOwned()
+        updateUsableEnd()
+    }
+
+    deinit {
+        // Slabs still at a worker are kept alive by it, and freed when it is done.
+        slabs.returnSpares(spareCount)
+        guard inFlight.isEmpty else { return }
+        slabs.reuse(current)
+        if let next { slabs.reuse(next) }
+    }
+
+    // MARK: Input
+
+    /// Settles what the workers have finished and makes room for `maximumRunByteCount` more bytes.
+    package func prepare() async throws {
+        while let oldest = inFlight.first, oldest.isHashed || inFlight.count >= Self.inFlightLimit {
+            try await settleOldest()
+        }
+        while next == nil {
+            if let spare = slabs.takeSpare() {
+                spareCount += 1
+                next = spare
+            } else {
+                try await settleOldest()
+            }
+        }
+    }
+
+    package func beginFile(_ path: ImportPath, _ metadata: EntryMetadata) {
+        current.steps.append(.beginFile(path, metadata))
+        beginFileInSlab()
+    }
+
+    /// Adds bytes to the open file.
+    package func append(_ bytes: UnsafeRawBufferPointer) throws {
+        contentByteCount += UInt64(bytes.count)
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let room = usableEnd - current.filledByteCount
+            if room == 0 {
+                try turnSlab()
+                continue
+            }
+            let run = rest.prefix(room)
+            let destination = current.buffer.base + current.filledByteCount
+            destination.copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: run).baseAddress!, byteCount: run.count)
+            current.filledByteCount += run.count
+            rest = rest.dropFirst(run.count)
+        }
+    }
+
+    package func endFile() throws {
+        try cutChunks(isFinal: true)
+        closeChunkStep()
+        current.steps.append(.endFile)
+        pendingOffset = current.filledByteCount
+        updateUsableEnd()
+    }
+
+    package func addDirectory(_ path: ImportPath, _ metadata: EntryMetadata) {
+        current.steps.append(.directory(path, metadata))
+    }
+
+    package func addSymlink(_ path: ImportPath, target: [UInt8], _ metadata: EntryMetadata) {
+        current.steps.append(.symlink(path, target: target, metadata))
+    }
+
+    /// Everything has been handed in: completes the DAG.
+    ///
+    /// - Returns: The root.
+    package func finish() async throws -> ImportedEntry {
+        submitCurrent()
+        while !inFlight.isEmpty { try await settleOldest() }
+        let root = try importer.finish()
+        try await drainImporter()
+        return root
+    }
+
+    /// Waits until no worker uses this import's memory any more; for a failed import.
+    package func abandon() async {
+        // The import has failed already; what its last slabs say changes nothing.
+        for slab in inFlight { try? await slab.hashed() }
+        inFlight = []
+    }
+
+    // MARK: Slabs
+
+    private func beginFileInSlab() {
+        pendingOffset = current.filledByteCount
+        firstChunkOfStep = current.chunks.count
+        updateUsableEnd()
+    }
+
+    private func updateUsableEnd() {
+        guard case .size(let chunkByteCount) = options.chunker.kind else {
+            usableEnd = max(SlabPool.usualByteCount, 2 * options.chunker.maximumChunkByteCount)
+            usableEnd = min(usableEnd, current.buffer.byteCount)
+            return
+        }
+        // Whole chunks only: a chunk that straddled two slabs would be copied.
+        let chunkCount = max(0, SlabPool.usualByteCount - pendingOffset) / chunkByteCount
+        usableEnd = pendingOffset + chunkCount * chunkByteCount
+    }
+
+    /// Sends the full slab to the workers and goes on in the next one, which takes over the bytes
+    /// behind the last chunk.
+    private func turnSlab() throws {
+        try cutChunks(isFinal: false)
+        closeChunkStep()
+        let full = current
+        let tail = full.filledByteCount - pendingOffset
+        guard pendingOffset > 0 || tail == 0 else {
+            throw ImportPipelineError.chunkTooLong(
+                chunker: options.chunker.description, limit: full.filledByteCount)
+        }
+        guard let next else { preconditionFailure("more bytes than prepare() made room for") }
+        if tail > 0 {
+            next.buffer.base.copyMemory(from: full.buffer.base + pendingOffset, byteCount: tail)
+        }
+        full.filledByteCount = pendingOffset
+        submitCurrent()
+        current = next
+        self.next = nil
+        current.filledByteCount = tail
+        pendingOffset = 0
+        firstChunkOfStep = 0
+        updateUsableEnd()
+    }
+
+    private func submitCurrent() {
+        inFlight.append(current)
+        current.submit(to: workers, encoder: leafEncoder, function: options.hashFunction)
+    }
+
+    private func cutChunks(isFinal: Bool) throws {
+        let end = current.filledByteCount
+        while pendingOffset < end {
+            let window = UnsafeRawBufferPointer(
+                start: current.buffer.base + pendingOffset, count: end - pendingOffset)
+            guard let count = finder.firstChunkByteCount(in: window, isFinal: isFinal) else { return }
+            guard count <= ChunkerSpec.chunkByteCountLimit else {
+                throw ImportPipelineError.chunkTooLong(
+                    chunker: options.chunker.description, limit: ChunkerSpec.chunkByteCountLimit)
+            }
+            current.chunks.append(.init(offset: pendingOffset, byteCount: count))
+            pendingOffset += count
+        }
+    }
+
+    private func closeChunkStep() {
+        let end = current.chunks.count
+        if firstChunkOfStep < end { current.steps.append(.chunks(firstChunkOfStep..<end)) }
+        firstChunkOfStep = end
+    }
+
+    // MARK: Steps
+
+    private func settleOldest() async throws {
+        let slab = inFlight[0]
+        try await slab.hashed()
+        inFlight.removeFirst()
+        for step in slab.steps { try await take(step, in: slab) }
+        if next == nil {
+            slab.clear()
+            next = slab
+        } else {
+            slabs.reuse(slab)
+            if spareCount > 0 {
+                spareCount -= 1
+                slabs.returnSpares(1)
+            }
+        }
+    }
+
+    private func take(_ step: ImportStep, in slab: Slab) async throws {
+        switch step {
+        case .beginFile(let path, let metadata):
+            try importer.beginFile(path, metadata)
+            isFirstLeaf = true
+        case .chunks(let range):
+            for index in range {
+                try await addLeaf(slab.cids[index], slab.bytes(of: slab.chunks[index]))
+            }
+        case .endFile:
+            try endFileInImporter()
+        case .directory(let path, let metadata):
+            try importer.addDirectory(path, metadata)
+        case .symlink(let path, let target, let metadata):
+            try importer.addSymlink(path, target: target, metadata)
+        }
+        try await drainImporter()
+    }
+
+    private func addLeaf(_ cid: CID, _ chunk: UnsafeRawBufferPointer) async throws {
+        if options.storesMetadata && isFirstLeaf {
+            heldChunk = Array(chunk)
+            heldCID = cid
+            isFirstLeaf = false
+            return
+        }
+        isFirstLeaf = false
+        try await releaseHeldChunk()
+        try await emitLeaf(cid, chunk)
+    }
+
+    private func releaseHeldChunk() async throws {
+        guard let held = heldChunk, let cid = heldCID else { return }
+        heldChunk = nil
+        // Copied to a stable address, because emitting suspends.
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: held.count, alignment: 16)
+        defer { copy.deallocate() }
+        copy.copyBytes(from: held)
+        try await emitLeaf(cid, UnsafeRawBufferPointer(copy))
+    }
+
+    private func emitLeaf(_ cid: CID, _ chunk: UnsafeRawBufferPointer) async throws {
+        let (prefix, suffix) = leafEncoder.parts(chunkByteCount: chunk.count, frame.bytes)
+        let block = BlockBytes(prefix: prefix, payload: chunk, suffix: suffix)
+        if !cid.isIdentity { try await sink.put(cid, block) }
+        try importer.appendLeaf(
+            LeafReference(
+                cid: cid, blockByteCount: block.byteCount, fileByteCount: chunk.count))
+        try await drainImporter()
+    }
+
+    private func endFileInImporter() throws {
+        guard let held = heldChunk else { return try importer.endFile(soleLeafPayload: nil) }
+        heldChunk = nil
+        var failure: (any Error)?
+        held.withUnsafeBytes { payload in
+            do { try importer.endFile(soleLeafPayload: payload) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    private func drainImporter() async throws {
+        while let portion = try spool.takePortion() { try await emit(portion) }
+        try await emit(importer.takeOutput())
+    }
+
+    private func emit(_ outputs: [ImportOutput]) async throws {
+        for output in outputs {
+            switch output {
+            case .block(let cid, let bytes):
+                try await put(cid, bytes)
+            case .entry(let entry):
+                try await sink.entryDone(entry)
+            }
+        }
+    }
+
+    private func put(_ cid: CID, _ bytes: [UInt8]) async throws {
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
+        defer { copy.deallocate() }
+        copy.copyBytes(from: bytes)
+        try await sink.put(cid, BlockBytes(payload: UnsafeRawBufferPointer(copy)))
+    }
+}
+
+package enum ImportPipelineError: Error, CustomStringConvertible {
+    case chunkTooLong(chunker: String, limit: Int)
+
+    package var description: String {
+        switch self {
+        case .chunkTooLong(let chunker, let limit):
+            "chunker '\(chunker)' found no boundary within \(limit) bytes, and a block may not be "
+                + "longer; choose a chunker with a maximum, such as size-1048576 or buzhash"
+        }
+    }
+}
