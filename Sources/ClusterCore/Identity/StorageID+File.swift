@@ -1,0 +1,31 @@
+import Pinset
+
+/// The file `storage.id` ties a data directory to what the state says lies in it. A wiped, swapped
+/// or unmounted directory lacks it or has another one, and the state refuses the peer by name.
+extension StorageID {
+    package static let fileName = "storage.id"
+
+    /// A new ID, from the system's random numbers.
+    package static func random() -> StorageID {
+        var random = SystemRandomNumberGenerator()
+        return StorageID(high: random.next(), low: random.next())
+    }
+
+    /// Reads the ID of a data directory: 32 hexadecimal digits and a line feed.
+    package static func load(from directory: String) throws(IdentityError) -> StorageID {
+        let path = directory + "/" + fileName
+        let bytes = try IdentityFile.read(path, isSecret: false)
+        guard bytes.last == 0x0A,
+            let id = StorageID(String(decoding: bytes.dropLast(), as: UTF8.self))
+        else {
+            throw .malformed(path: path, finding: "not 32 hexadecimal digits and a line feed")
+        }
+        return id
+    }
+
+    /// Writes this ID into a data directory that has none, and syncs it.
+    package func save(to directory: String) throws(IdentityError) {
+        try IdentityFile.create(
+            directory + "/" + Self.fileName, Array("\(self)\n".utf8), mode: 0o644)
+    }
+}

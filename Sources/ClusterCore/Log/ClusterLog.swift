@@ -1,0 +1,93 @@
+import Multiformats
+import Pinset
+
+/// A shared log: every command once, in one order that all peers see.
+///
+/// This is all the replicated state needs from an engine. `SoloLog` gives the order on one machine;
+/// an engine over a consensus service gives it to several. `PinsetDriver` applies what comes out and
+/// answers the callers, so an engine knows nothing of outcomes or of the state.
+///
+/// An engine may deliver an entry again and may hold the same request ID twice under different
+/// indices: the driver skips the first, the state remembers the second.
+package protocol ClusterLog: Sendable {
+    /// Which history of commands this is. A restored or foreign engine answers another one than the
+    /// state was built from, and the peer stops by name.
+    func history() async throws(LogError) -> LogHistory
+
+    /// Asks for a place in the order, and waits for room or for the engine to accept.
+    ///
+    /// Returns when the command will come out of `nextEntries`, unless the process ends before that.
+    ///
+    /// - Throws: `refused` when it is certain that the command never comes out, `unknownOutcome` when
+    ///   it may: the caller repeats it under the same request ID.
+    func propose(_ proposal: Proposal) async throws(LogError)
+
+    /// The entries that follow `index`, in ascending order and at least one; waits until there are some.
+    ///
+    /// One caller at a time. All that is ready comes at once, up to a bound of the engine, so that a
+    /// batch costs one transaction.
+    ///
+    /// - Throws: `trimmed` when entries after `index` are gone and a snapshot is needed, `closed`
+    ///   when the engine was closed or the task was cancelled.
+    func nextEntries(after index: LogIndex) async throws(LogError) -> [LogEntry]
+
+    /// The newest place in the order that any command accepted before this call can have.
+    ///
+    /// A state that has applied it answers a linearizable read. It costs the engine a round of
+    /// agreement where there are several machines.
+    func newestIndex() async throws(LogError) -> LogIndex
+
+    /// The newest index seen so far, without asking anyone: tells how far a plain read is behind.
+    var newestKnownIndex: LogIndex { get }
+
+    /// Peers whose lease the engine saw expire.
+    ///
+    /// Only a reason for a peer to append a command that says so: liveness enters the state through
+    /// the log. Finishes at once where no peer can be lost.
+    func expiredLeases() -> AsyncStream<ExpiredLease>
+
+    /// Lets the engine forget entries up to and including `index`. Peers keep their archives.
+    func trim(through index: LogIndex) async throws(LogError)
+
+    /// Ends the engine: everyone who waits in it is released with `closed`.
+    func close()
+}
+
+/// A command on its way into the log.
+package struct Proposal: Sendable {
+    package var requestID: RequestID
+    /// The proposer's clock.
+    package var time: LogTime
+    package var command: Command
+    /// `command` as it is kept and sent.
+    package var commandBytes: [UInt8]
+}
+
+/// A command with its place in the order.
+package struct LogEntry: Sendable {
+    package var index: LogIndex
+    package var proposal: Proposal
+}
+
+/// Names one history of commands: which engine, and which life of it.
+package struct LogHistory: Equatable, Sendable {
+    package var name: String
+
+    package init(name: String) {
+        self.name = name
+    }
+}
+
+/// A peer that stopped renewing its lease; `lease` keeps a late report from ending a newer life.
+package struct ExpiredLease: Equatable, Sendable {
+    package var peer: PeerID
+    package var lease: UInt64
+}
+
+/// What a read may cost and what it promises.
+package enum ReadLevel: Sendable {
+    /// What this peer has applied and saved. Never waits for another machine; may be behind.
+    case plain
+    /// Every command that was answered anywhere before the read began.
+    case linearizable
+}

@@ -1,0 +1,58 @@
+import Pinset
+
+/// Why a command has no outcome. A refusal by the state itself is an outcome, not one of these.
+package enum LogError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The command is not in the log and never will be.
+    case refused(RequestID, LogRefusal)
+    /// The command may be in the log. Repeating it under the same request ID is safe and tells.
+    case unknownOutcome(RequestID, cause: String)
+    /// This peer has stopped applying commands; nothing was appended.
+    case closed(cause: String)
+    /// The entries this peer needs next are no longer in the log.
+    case trimmed(after: LogIndex)
+    /// The log is not the one the state on this disk was built from.
+    case foreignHistory(found: LogHistory, expected: LogHistory)
+
+    package var description: String {
+        switch self {
+        case .refused(let requestID, let refusal):
+            "request \(requestID) was not appended: \(refusal)"
+        case .unknownOutcome(let requestID, let cause):
+            """
+            the outcome of request \(requestID) is unknown (\(cause)); repeat it under the same \
+            request ID
+            """
+        case .closed(let cause):
+            "the log is closed: \(cause); restart the daemon once the cause is gone"
+        case .trimmed(let index):
+            """
+            the log no longer holds the commands after index \(index); fetch a snapshot of the \
+            state from another peer
+            """
+        case .foreignHistory(let found, let expected):
+            """
+            the log is history \(found.name), the state on this disk belongs to \(expected.name); \
+            connect the log this peer belongs to, or give the peer an empty data directory
+            """
+        }
+    }
+}
+
+/// Why a log does not take a command.
+package enum LogRefusal: Equatable, Sendable, CustomStringConvertible {
+    case commandTooLarge(byteCount: Int, limit: Int)
+    case noQuorum(cause: String)
+
+    package var description: String {
+        switch self {
+        case .commandTooLarge(let byteCount, let limit):
+            """
+            it has \(byteCount) bytes, the limit is \(limit); split the work into several commands
+            """
+        case .noQuorum(let cause):
+            """
+            too few machines of the cluster answer (\(cause)); bring one back and repeat the request
+            """
+        }
+    }
+}

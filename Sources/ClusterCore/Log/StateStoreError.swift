@@ -1,0 +1,31 @@
+/// Why the file with the state could not be opened, read or written.
+package enum StateStoreError: Error, Equatable, Sendable, CustomStringConvertible {
+    case newerFormat(path: String, found: UInt64, known: UInt64)
+    case notAStateFile(path: String)
+    case damaged(path: String, finding: String)
+    case sqlite(path: String, cause: String)
+
+    package var description: String {
+        switch self {
+        case .newerFormat(let path, let found, let known):
+            """
+            the state in \(path) has format version \(found), this program knows versions up to \
+            \(known); start the newer program that wrote it, or restore an older state
+            """
+        case .notAStateFile(let path):
+            """
+            \(path) is a database of another program; move it away or name another data directory
+            """
+        case .damaged(let path, let finding):
+            """
+            the state in \(path) is damaged (\(finding)); stop here, copy the file for inspection \
+            and restore the state from an export
+            """
+        case .sqlite(let path, let cause):
+            """
+            SQLite failed on \(path): \(cause); check the disk, its free space and the permissions \
+            of the data directory
+            """
+        }
+    }
+}

@@ -1,0 +1,50 @@
+import PosixIO
+
+/// How many bytes a peer can lend: the configured limit, or what its own files and the free space
+/// of the file system allow, whichever is smaller.
+package struct CapacityGauge: Sendable {
+    /// Time between two measurements.
+    static let interval = Duration.seconds(10)
+
+    private let dataDirectory: String
+    private let limitByteCount: Int?
+    private let headroomByteCount: Int
+
+    /// - Parameters:
+    ///   - limitByteCount: What the operator allows; `nil` for all there is.
+    ///   - headroomByteCount: Free bytes of the file system that are never lent.
+    package init(dataDirectory: String, limitByteCount: Int?, headroomByteCount: Int) {
+        self.dataDirectory = dataDirectory
+        self.limitByteCount = limitByteCount
+        self.headroomByteCount = headroomByteCount
+    }
+
+    /// - Parameter usedByteCount: Bytes of the sealed shards here, by the state.
+    func capacityByteCount(usedByteCount: Int) throws -> Int {
+        let free = try FileSystem.loadSpace(dataDirectory).freeByteCount
+        let staged = try stagedByteCount()
+        let physical = max(0, usedByteCount + staged + free - headroomByteCount)
+        return min(limitByteCount ?? physical, physical)
+    }
+
+    /// Disk space that shards being written have taken so far.
+    private func stagedByteCount() throws -> Int {
+        let staging = dataDirectory + "/staging"
+        var sum = 0
+        for upload in try Directory(staging).loadNames() {
+            // An upload that ends meanwhile takes its directory with it.
+            let path = staging + "/" + String(decoding: upload, as: UTF8.self)
+            guard let folder = try? Directory(path) else { continue }
+            for name in try folder.loadNames() {
+                sum += try folder.loadStatus(name)?.allocatedByteCount ?? 0
+            }
+        }
+        return sum
+    }
+
+    /// Whether a change is worth a command: more than 1 % or 64 MiB, or room that has vanished.
+    static func isNoticeable(from known: Int, to measured: Int) -> Bool {
+        let change = abs(measured - known)
+        return change > min(64 << 20, max(known / 100, 1 << 20))
+    }
+}

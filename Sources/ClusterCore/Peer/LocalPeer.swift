@@ -1,0 +1,143 @@
+import Logging
+import Multiformats
+import Pinset
+import PosixIO
+import ShardPlanner
+import Spill
+import Synchronization
+
+/// This machine's part of the cluster: the log and its state, the shard files, and what keeps the
+/// two in agreement.
+package final class LocalPeer: Sendable {
+    package let identity: PeerIdentity
+    package let storageID: StorageID
+    package let name: String
+    package let driver: PinsetDriver
+    package let store: ShardStore
+    package let roots: RootRecords
+    /// Hashing and disk work; a job never waits for another one.
+    package let workers: WorkerPool
+    package let scratch: any ScratchSpace
+    package let reconciler: Reconciler
+    private let capacity: CapacityGauge
+    private let log: Logger
+
+    package var id: PeerID { identity.peer }
+
+    package init(
+        identity: PeerIdentity, storageID: StorageID, name: String, driver: PinsetDriver,
+        store: ShardStore, roots: RootRecords, workers: WorkerPool, scratch: any ScratchSpace,
+        capacity: CapacityGauge, log: Logger
+    ) {
+        self.identity = identity
+        self.storageID = storageID
+        self.name = name
+        self.driver = driver
+        self.store = store
+        self.roots = roots
+        self.workers = workers
+        self.scratch = scratch
+        self.capacity = capacity
+        self.log = log
+        reconciler = Reconciler(
+            peer: identity.peer, driver: driver, store: store, roots: roots, workers: workers, log: log)
+    }
+
+    /// Applies the log, puts the disk in order, and then keeps state and disk in agreement until
+    /// the task is cancelled.
+    ///
+    /// - Parameter whenReady: Called once the peer can take uploads and answer reads.
+    package func run(whenReady: @escaping @Sendable () async throws -> Void) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.driver.run() }
+            group.addTask {
+                try await self.start()
+                try await whenReady()
+                try await withThrowingDiscardingTaskGroup { loops in
+                    loops.addTask { try await self.reconciler.run() }
+                    loops.addTask { try await self.reportCapacity() }
+                }
+            }
+            // Whichever ends first ends the peer; a failure of the log must not leave it half alive.
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// Appends a command and waits until it is applied and durable.
+    ///
+    /// - Throws: `CommandRefused` when the state refused it, `LogError` when it has no outcome.
+    @discardableResult
+    package func perform(_ command: Command) async throws -> Outcome {
+        let outcome = try await driver.append(command)
+        if let refusal = outcome.refusal { throw CommandRefused(refusal: refusal) }
+        return outcome
+    }
+
+    /// The generation that a new copy of a shard gets here.
+    package func generation(ofShard shard: CID) async throws -> Int {
+        try await driver.read { [id] in $0.generation(ofShard: shard, on: id) }
+    }
+
+    /// Ends the claim on a copy; its file goes unless the state lists it.
+    package func releaseClaim(_ copy: ShardCopyID) async throws {
+        let held = try await driver.read { [id] state in
+            state.shard(copy.shard)?.copy(on: id)?.generation
+        }
+        try await workers.run { [store] in
+            try store.release(copy, isHeld: held == copy.generation)
+        }
+    }
+
+    // MARK: Start
+
+    private func start() async throws {
+        try await perform(
+            .joinPeer(
+                PeerJoin(
+                    peer: id, name: name, storageID: storageID,
+                    capacityByteCount: try await measuredCapacity())))
+        try await abortAbandonedUploads()
+        try await workers.run { [store] in try store.sweepStaging() }
+        try await reconciler.sweep()
+        let readable = try await driver.read { [id] state in
+            state.holdings(of: id).copies
+                .filter { !state.roots(ofShard: $0.shard).isEmpty }
+                .map { ShardCopyID(shard: $0.shard, generation: $0.generation) }
+        }
+        try await workers.run { [store] in try store.openCatalogue(readable: readable) }
+    }
+
+    /// One-shot uploads cannot go on in another process.
+    private func abortAbandonedUploads() async throws {
+        let open = try await driver.read { [id] state in
+            state.allOpenUploads.filter { $0.options.coordinator == id }.map(\.id)
+        }
+        for upload in open {
+            log.notice("aborting an upload that a former process left", metadata: ["upload": "\(upload)"])
+            try await perform(
+                .abortUpload(upload, reason: "the daemon stopped while the upload was under way"))
+        }
+    }
+
+    // MARK: Capacity
+
+    private func measuredCapacity() async throws -> Int {
+        let used = try await driver.read { [id] in $0.peer(id)?.usedByteCount ?? 0 }
+        return try await workers.run { [capacity] in
+            try capacity.capacityByteCount(usedByteCount: used)
+        }
+    }
+
+    /// Tells the state when the space this peer can lend has changed noticeably.
+    private func reportCapacity() async throws {
+        while true {
+            try await Task.sleep(for: CapacityGauge.interval)
+            let measured = try await measuredCapacity()
+            let known = try await driver.read { [id] in $0.peer(id)?.capacityByteCount ?? 0 }
+            if CapacityGauge.isNoticeable(from: known, to: measured) {
+                try await perform(.setCapacity(id, byteCount: measured))
+            }
+        }
+    }
+}

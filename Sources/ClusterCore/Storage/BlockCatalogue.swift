@@ -1,0 +1,310 @@
+import PosixIO
+import Synchronization
+
+/// Leads from a block's digest to the shards of this peer that may hold it.
+///
+/// Every shard file has a sorted index of its own; the catalogue says which of 10,000 to ask. It
+/// holds one 12-byte entry per block: the digest's first 8 bytes and the shard's serial. The latest
+/// shards' entries are in memory, all others in a handful of sorted run files (rfcs/0004).
+///
+/// The catalogue is derived: what it has lost is added again from the shards' indexes. So nothing
+/// is synced when a shard is added, and a damaged run is removed rather than repaired.
+///
+/// Look-ups may come from any thread, also while shards are added, removed and merged. Memory does
+/// not grow with the number of blocks, and by 12 bytes a shard.
+package final class BlockCatalogue: Sendable {
+    /// What look-ups see. Replaced as a whole, so they never wait for a writer.
+    struct Snapshot: Sendable {
+        /// Most entries first.
+        var runs: [BlockCatalogueRun] = []
+        /// Entries of the latest shards.
+        var recent = BlockCatalogueMemory()
+        /// Removed shards that may still have entries.
+        var dead: Set<UInt32> = []
+        var nextSequence: UInt64 = 0
+        var nextSerial: UInt32 = 0
+    }
+
+    private let directory: String
+    private let limits: BlockCatalogueLimits
+    private let snapshot: Mutex<Snapshot>
+    /// Held while a change is made, from reading the snapshot to replacing it.
+    private let changing = Mutex<Void>(())
+    /// Held during a merge, which others may overtake with changes of their own.
+    private let merging = Mutex<Void>(())
+
+    private init(directory: String, limits: BlockCatalogueLimits, _ snapshot: Snapshot) {
+        self.directory = directory
+        self.limits = limits
+        self.snapshot = Mutex(snapshot)
+    }
+
+    /// Opens the runs in a directory, checks every byte of them and removes those that are damaged
+    /// or of another version.
+    ///
+    /// - Parameters:
+    ///   - directory: Exists and belongs to this catalogue alone.
+    ///   - liveSerials: The shards that are on this peer.
+    /// - Returns: The catalogue, and the live shards it lacks, ascending, which the caller must add.
+    package static func open(
+        directory: String, liveSerials: Set<UInt32>, limits: BlockCatalogueLimits = .standard
+    ) throws(IOError) -> (catalogue: BlockCatalogue, missingSerials: [UInt32]) {
+        var snapshot = Snapshot()
+        var found: [BlockCatalogueRun] = []
+        for name in try Directory(directory).loadNames() {
+            let path = directory + "/" + String(decoding: name, as: UTF8.self)
+            guard let sequence = BlockCatalogueRun.sequence(ofFileNamed: name) else {
+                if BlockCatalogueRun.isUnfinished(name) { try FileSystem.removeFile(path) }
+                continue
+            }
+            snapshot.nextSequence = max(snapshot.nextSequence, sequence + 1)
+            if let run = try BlockCatalogueRun.open(path, sequence: sequence) {
+                found.append(run)
+            } else {
+                try FileSystem.removeFile(path)
+            }
+        }
+        snapshot.nextSerial = (found.compactMap(\.serials.last).max()).map { $0 + 1 } ?? 0
+
+        // A crash between writing a merged run and removing its sources leaves both; the merged run
+        // has the higher sequence and covers all they have.
+        var covered: Set<UInt32> = []
+        for run in found.sorted(by: { $0.sequence > $1.sequence }) {
+            let live = run.serials.filter(liveSerials.contains)
+            if live.allSatisfy(covered.contains) {
+                try FileSystem.removeFile(run.path)
+            } else {
+                covered.formUnion(live)
+                snapshot.dead.formUnion(run.serials.filter { !liveSerials.contains($0) })
+                snapshot.runs.append(run)
+            }
+        }
+        snapshot.sortRuns()
+        return (
+            BlockCatalogue(directory: directory, limits: limits, snapshot),
+            liveSerials.subtracting(covered).sorted()
+        )
+    }
+
+    /// A serial greater than all the catalogue has entries of, live or dead.
+    package var nextSerial: UInt32 { snapshot.withLock(\.nextSerial) }
+
+    /// Figures for metrics.
+    package var statistics: BlockCatalogueStatistics {
+        let snapshot = snapshot.withLock { $0 }
+        return BlockCatalogueStatistics(
+            runCount: snapshot.runs.count,
+            entryCount: snapshot.runs.reduce(snapshot.recent.count) { $0 + $1.entryCount },
+            fileByteCount: snapshot.runs.reduce(0) { $0 + $1.fileByteCount },
+            recentEntryCount: snapshot.recent.count, deadSerialCount: snapshot.dead.count)
+    }
+
+    /// The shards that may hold a block, ascending.
+    ///
+    /// A shard without the block is named only if it holds another whose digest begins with the same
+    /// 64 bits; the shard's own index tells. A live shard with the block is always named.
+    ///
+    /// - Parameter digestPrefix: The digest's first 8 bytes, big-endian.
+    package func candidates(for digestPrefix: UInt64) throws(IOError) -> [UInt32] {
+        let snapshot = snapshot.withLock { $0 }
+        var serials: [UInt32] = []
+        snapshot.recent.appendSerials(for: digestPrefix, to: &serials)
+        for run in snapshot.runs { try run.appendSerials(for: digestPrefix, to: &serials) }
+        if serials.count > 1 {
+            serials.sort()
+            var kept = 1
+            for index in 1..<serials.count where serials[index] != serials[kept - 1] {
+                serials[kept] = serials[index]
+                kept += 1
+            }
+            serials.removeLast(serials.count - kept)
+        }
+        if !snapshot.dead.isEmpty { serials.removeAll(where: snapshot.dead.contains) }
+        return serials
+    }
+
+    // MARK: Changes
+
+    /// Adds a shard. One that is there already changes nothing.
+    ///
+    /// - Parameters:
+    ///   - serial: Stands for the same blocks for ever; after a removal it may come back with them.
+    ///   - sortedKeys: The first 8 bytes of all its digests, ascending; equal ones are fine.
+    /// - Throws: When the memory part is full and cannot be written. The shard is not added then.
+    package func add(_ serial: UInt32, sortedKeys: some Sequence<UInt64>) throws {
+        var keys = sortedKeys.makeIterator()
+        try add(serial) { keys.next() }
+    }
+
+    /// Adds a shard whose keys are too many for an array.
+    ///
+    /// - Parameter nextKey: Returns the keys in ascending order, then `nil`.
+    package func add(_ serial: UInt32, nextKey: () throws -> UInt64?) throws {
+        try changing.withLock { _ in
+            var next = snapshot.withLock { $0 }
+            guard next.dead.contains(serial) || !next.covers(serial) else { return }
+            var keys: [UInt64] = []
+            while keys.count < limits.memoryEntryLimit, let key = try nextKey() { keys.append(key) }
+            if keys.count < limits.memoryEntryLimit {
+                next.recent.add(serial, sortedKeys: keys)
+            } else {
+                let path = runPath(next.nextSequence)
+                let writer = try BlockCatalogueRunWriter(path, expectedEntryCount: keys.count * 2)
+                for key in keys { try writer.append(key, serial) }
+                while let key = try nextKey() { try writer.append(key, serial) }
+                next.append(try writer.finish(serials: [serial], sequence: next.nextSequence))
+            }
+            next.dead.remove(serial)
+            next.nextSerial = max(next.nextSerial, serial + 1)
+            if next.recent.count >= limits.memoryEntryLimit
+                || next.recent.serials.count >= limits.memoryShardLimit
+            {
+                try writeRecent(&next)
+            }
+            snapshot.withLock { $0 = next }
+        }
+        if snapshot.withLock(\.runs.count) >= limits.runLimit { try mergeIfNeeded() }
+    }
+
+    /// Takes a shard out. Its entries go when their runs are merged.
+    package func remove(_ serial: UInt32) {
+        changing.withLock { _ in
+            var next = snapshot.withLock { $0 }
+            next.recent.remove(serial)
+            if next.runs.contains(where: { $0.covers(serial) }) { next.dead.insert(serial) }
+            snapshot.withLock { $0 = next }
+        }
+    }
+
+    /// Writes what is only in memory, so that the next start has nothing to add. Optional.
+    package func flush() throws(IOError) {
+        try changing.withLock { _ throws(IOError) in
+            var next = snapshot.withLock { $0 }
+            guard next.recent.count > 0 else { return }
+            try writeRecent(&next)
+            snapshot.withLock { $0 = next }
+        }
+    }
+
+    private func writeRecent(_ next: inout Snapshot) throws(IOError) {
+        let recent = next.recent
+        let writer = try BlockCatalogueRunWriter(
+            runPath(next.nextSequence), expectedEntryCount: recent.count)
+        for index in 0..<recent.count {
+            try writer.append(recent.keys[index], recent.keySerials[index])
+        }
+        next.append(
+            try writer.finish(serials: recent.serials.sorted(), sequence: next.nextSequence))
+        next.recent = BlockCatalogueMemory()
+    }
+
+    // MARK: Merging
+
+    /// Merges runs until each is at least `growthFactor` times as long as all shorter ones together
+    /// and less than half dead. Blocks; look-ups and changes go on meanwhile.
+    ///
+    /// - Returns: Whether there was something to do.
+    @discardableResult
+    package func mergeIfNeeded() throws(IOError) -> Bool {
+        try merging.withLock { _ throws(IOError) in
+            let (runs, dead, sequence) = snapshot.withLock { snapshot in
+                let runs = snapshot.runsToMerge(growthFactor: limits.growthFactor)
+                // The file's name is taken before others write theirs.
+                if !runs.isEmpty { snapshot.nextSequence += 1 }
+                return (runs, snapshot.dead, snapshot.nextSequence - 1)
+            }
+            guard !runs.isEmpty else { return false }
+            let merged = try BlockCatalogueRun.merge(
+                runs, dropping: dead, to: runPath(sequence), sequence: sequence)
+            if merged != nil {
+                // The sources may only go when their successor survives a power cut.
+                try FileSystem.synchronizeDirectory(directory)
+            }
+            changing.withLock { _ in
+                var next = snapshot.withLock { $0 }
+                next.replace(runs, with: merged)
+                snapshot.withLock { $0 = next }
+            }
+            for run in runs { try FileSystem.removeFile(run.path) }
+            return true
+        }
+    }
+
+    private func runPath(_ sequence: UInt64) -> String {
+        directory + "/" + BlockCatalogueRun.fileName(sequence: sequence)
+    }
+}
+
+/// How much of a catalogue is kept in memory and how its runs are merged.
+package struct BlockCatalogueLimits: Sendable {
+    /// Entries in memory before they are written as a run.
+    package var memoryEntryLimit: Int
+    /// Shards in memory before they are written: what a start after a crash must read again.
+    package var memoryShardLimit: Int
+    /// A run is merged unless it is this many times as long as all shorter ones together.
+    package var growthFactor: Int
+    /// At this many runs `add` merges by itself.
+    package var runLimit: Int
+
+    package init(
+        memoryEntryLimit: Int, memoryShardLimit: Int, growthFactor: Int, runLimit: Int = 48
+    ) {
+        self.memoryEntryLimit = memoryEntryLimit
+        self.memoryShardLimit = memoryShardLimit
+        self.growthFactor = growthFactor
+        self.runLimit = runLimit
+    }
+
+    package static let standard = BlockCatalogueLimits(
+        memoryEntryLimit: 32_768, memoryShardLimit: 64, growthFactor: 4)
+}
+
+/// Figures of a `BlockCatalogue`.
+package struct BlockCatalogueStatistics: Equatable, Sendable {
+    package let runCount: Int
+    /// Entries in runs and memory, dead ones included.
+    package let entryCount: Int
+    package let fileByteCount: Int
+    package let recentEntryCount: Int
+    package let deadSerialCount: Int
+}
+
+extension BlockCatalogue.Snapshot {
+    fileprivate func covers(_ serial: UInt32) -> Bool {
+        recent.serials.contains(serial) || runs.contains { $0.covers(serial) }
+    }
+
+    /// Adds the run of the sequence number that is next.
+    fileprivate mutating func append(_ run: BlockCatalogueRun) {
+        runs.append(run)
+        nextSequence += 1
+        sortRuns()
+    }
+
+    fileprivate mutating func sortRuns() {
+        runs.sort { ($1.entryCount, $1.sequence) < ($0.entryCount, $0.sequence) }
+    }
+
+    /// The shorter end of the runs, from the longest one that breaks the rule.
+    fileprivate func runsToMerge(growthFactor: Int) -> [BlockCatalogueRun] {
+        var shorterCount = 0
+        var first = runs.count
+        for index in runs.indices.reversed() {
+            let liveCount = runs[index].entryCount(without: dead)
+            let isTooShort = shorterCount > 0 && liveCount < growthFactor * shorterCount
+            if isTooShort || liveCount * 2 < runs[index].entryCount { first = index }
+            shorterCount += liveCount
+        }
+        return Array(runs[first...])
+    }
+
+    fileprivate mutating func replace(
+        _ sources: [BlockCatalogueRun], with merged: BlockCatalogueRun?
+    ) {
+        let sequences = sources.map(\.sequence)
+        runs.removeAll { sequences.contains($0.sequence) }
+        if let merged { runs.append(merged) }
+        sortRuns()
+        dead = dead.filter { serial in runs.contains { $0.covers(serial) } }
+    }
+}

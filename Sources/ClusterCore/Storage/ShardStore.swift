@@ -1,0 +1,334 @@
+import Multiformats
+import PosixIO
+import Spill
+import Synchronization
+
+/// The shard files of this peer: staging, sealed copies, and the way from a CID to its block.
+///
+/// Calls that touch the disk block and belong on workers. Which copies should be here is decided by
+/// the replicated state; this type only knows which are.
+package final class ShardStore: Sendable {
+    private struct State {
+        var names: [ShardCopyID: UInt32] = [:]
+        var copies: [UInt32: ShardCopyID] = [:]
+        var open: [UInt32: ShardFile] = [:]
+        /// Serials of open files, least recently used first.
+        var recency: [UInt32] = []
+        /// Copies whose upload does not know yet whether they are held: nobody removes them.
+        var claims: [ShardCopyID: Int] = [:]
+        var nextSerial: UInt32 = 0
+        var lastHit: UInt32?
+        /// Sealed copies that belong to a committed root, so that their blocks may be read.
+        var readable: Set<UInt32> = []
+    }
+
+    /// Files kept open for readers.
+    private static let openFileLimit = 128
+
+    private let directory: String
+    private let stagingDirectory: String
+    private let catalogueDirectory: String
+    private let state = Mutex(State())
+    private let catalogueBox = Mutex<BlockCatalogue?>(nil)
+    private let pool: SegmentPool
+    private let workers: WorkerPool
+    private let scratch: any ScratchSpace
+
+    /// - Parameters:
+    ///   - dataDirectory: Exists and is locked by this process.
+    ///   - workers: Perform writes; a worker never waits for another.
+    package init(
+        dataDirectory: String, pool: SegmentPool, workers: WorkerPool, scratch: any ScratchSpace
+    ) throws {
+        directory = dataDirectory + "/shards"
+        stagingDirectory = dataDirectory + "/staging"
+        catalogueDirectory = dataDirectory + "/catalogue"
+        self.pool = pool
+        self.workers = workers
+        self.scratch = scratch
+        for path in [directory, stagingDirectory, catalogueDirectory] {
+            try FileSystem.makeDirectory(path)
+        }
+        try readDirectory()
+    }
+
+    // MARK: Start
+
+    private func readDirectory() throws {
+        let names = try Directory(directory).loadNames()
+        state.withLock { state in
+            for text in names {
+                guard let name = ShardFileName(parsing: String(decoding: text, as: UTF8.self)) else { continue }
+                state.names[name.copy] = name.serial
+                state.copies[name.serial] = name.copy
+                state.nextSerial = max(state.nextSerial, name.serial + 1)
+            }
+        }
+    }
+
+    /// The copies on disk, in no order.
+    package var copies: [ShardCopyID] { state.withLock { Array($0.names.keys) } }
+
+    /// Removes everything below staging: what a process left that is no more.
+    package func sweepStaging() throws {
+        for name in try Directory(stagingDirectory).loadNames() {
+            try removeStaging(upload: String(decoding: name, as: UTF8.self))
+        }
+    }
+
+    /// Opens the catalogue for the copies whose blocks may be read, and adds what it lacks.
+    package func openCatalogue(readable: [ShardCopyID]) throws {
+        let serials = state.withLock { state in
+            state.readable = Set(readable.compactMap { state.names[$0] })
+            return state.readable
+        }
+        let (catalogue, missing) = try BlockCatalogue.open(
+            directory: catalogueDirectory, liveSerials: serials)
+        state.withLock { $0.nextSerial = max($0.nextSerial, catalogue.nextSerial) }
+        catalogueBox.withLock { $0 = catalogue }
+        for serial in missing.sorted() { try addToCatalogue(serial) }
+        try catalogue.mergeIfNeeded()
+    }
+
+    // MARK: Writing
+
+    /// Opens a staging file for one shard of an upload.
+    ///
+    /// - Parameter upload: Names a directory below staging; made when missing.
+    package func makeWriter(upload: String, number: Int) async throws -> ShardWriter {
+        let folder = stagingDirectory + "/" + upload
+        let path = folder + "/\(number)"
+        let file = try await workers.run {
+            try FileSystem.makeDirectory(folder)
+            return try FileDescriptor(path, for: .create, isDirect: true)
+        }
+        return try await ShardWriter(
+            path: path, file: file, pool: pool, workers: workers, scratch: scratch)
+    }
+
+    /// Gives a staged shard its final name, unless the copy is here already, and claims it: it
+    /// stays until `release`.
+    ///
+    /// - Returns: Whether the copy was here before; the staged file is removed then.
+    package func install(_ staged: StagedShard, generation: Int) throws -> Bool {
+        let copy = ShardCopyID(shard: staged.cid, generation: generation)
+        // The rename happens under the lock: two uploads of the same shard must not both win.
+        let isKnown = try state.withLock { state in
+            state.claims[copy, default: 0] += 1
+            if state.names[copy] != nil { return true }
+            let serial = state.nextSerial
+            do {
+                let name = ShardFileName(copy: copy, serial: serial).text
+                try FileSystem.rename(staged.path, to: directory + "/" + name)
+            } catch {
+                state.claims[copy]! -= 1
+                throw error
+            }
+            state.nextSerial += 1
+            state.names[copy] = serial
+            state.copies[serial] = copy
+            return false
+        }
+        if isKnown {
+            try FileSystem.removeFile(staged.path)
+        } else {
+            try FileSystem.synchronizeDirectory(directory)
+        }
+        return isKnown
+    }
+
+    /// Moves a claimed copy to a later generation, because the one it was made for was dropped
+    /// meanwhile. The claim moves with it.
+    ///
+    /// - Returns: The copy as it is called now.
+    package func renew(_ copy: ShardCopyID, generation: Int) throws -> ShardCopyID {
+        let renewed = ShardCopyID(shard: copy.shard, generation: generation)
+        try state.withLock { state in
+            if state.names[renewed] == nil, let serial = state.names[copy] {
+                let oldName = ShardFileName(copy: copy, serial: serial).text
+                let newName = ShardFileName(copy: renewed, serial: serial).text
+                try FileSystem.rename(directory + "/" + oldName, to: directory + "/" + newName)
+                state.names[copy] = nil
+                state.names[renewed] = serial
+                state.copies[serial] = renewed
+                state.open[serial] = nil
+                state.recency.removeAll { $0 == serial }
+            }
+            state.claims[renewed, default: 0] += 1
+            let left = (state.claims[copy] ?? 1) - 1
+            state.claims[copy] = left > 0 ? left : nil
+        }
+        try FileSystem.synchronizeDirectory(directory)
+        return renewed
+    }
+
+    /// Ends a claim.
+    ///
+    /// - Parameter isHeld: Whether the replicated state lists the copy. If not, and nobody else
+    ///   claims it, its file is removed.
+    package func release(_ copy: ShardCopyID, isHeld: Bool) throws {
+        let isOrphan = state.withLock { state in
+            let left = (state.claims[copy] ?? 1) - 1
+            state.claims[copy] = left > 0 ? left : nil
+            return left == 0 && !isHeld
+        }
+        if isOrphan { _ = try removeFile(of: copy) }
+    }
+
+    /// Makes the blocks of copies findable, when a root that needs them was committed.
+    package func makeReadable(_ copies: [ShardCopyID]) throws {
+        let serials = state.withLock { state in
+            copies.compactMap { state.names[$0] }.filter { state.readable.insert($0).inserted }
+        }
+        for serial in serials { try addToCatalogue(serial) }
+        try catalogueBox.withLock { $0 }?.mergeIfNeeded()
+    }
+
+    /// Removes an upload's staging directory with all that is in it.
+    package func removeStaging(upload: String) throws {
+        let folder = stagingDirectory + "/" + upload
+        guard try FileSystem.loadStatus(folder) != nil else { return }
+        for name in try Directory(folder).loadNames() {
+            try FileSystem.removeFile(folder + "/" + String(decoding: name, as: UTF8.self))
+        }
+        try FileSystem.removeDirectory(folder)
+    }
+
+    // MARK: Removing
+
+    /// Deletes the copies of a shard that were made before its drop number `generation`, and calls
+    /// `whenGone` when their space is free, which is after their last reader.
+    ///
+    /// - Returns: False, with nothing promised, while one of them is claimed: ask again later.
+    package func removeCopies(
+        of shard: CID, droppedAs generation: Int, whenGone: @escaping @Sendable () -> Void
+    ) throws -> Bool {
+        let (dropped, areClaimed) = state.withLock { state in
+            let dropped = state.names.keys.filter {
+                $0.shard == shard && $0.generation < generation
+            }
+            return (dropped, dropped.contains { state.claims[$0] != nil })
+        }
+        if areClaimed { return false }
+        // The last reference to the signal goes when the last file is closed.
+        let signal = ReleaseSignal(whenGone)
+        for copy in dropped { try removeFile(of: copy)?.whenClosed { _ = signal } }
+        return true
+    }
+
+    /// Deletes a copy that neither the state nor an upload knows.
+    package func removeUnknown(_ copy: ShardCopyID) throws {
+        _ = try removeFile(of: copy)
+    }
+
+    /// Unlinks a copy's file and forgets it; returns it when it is open.
+    private func removeFile(of copy: ShardCopyID) throws -> ShardFile? {
+        let (serial, open) = state.withLock { state -> (UInt32?, ShardFile?) in
+            guard let serial = state.names.removeValue(forKey: copy) else { return (nil, nil) }
+            state.copies[serial] = nil
+            state.readable.remove(serial)
+            state.recency.removeAll { $0 == serial }
+            if state.lastHit == serial { state.lastHit = nil }
+            return (serial, state.open.removeValue(forKey: serial))
+        }
+        guard let serial else { return nil }
+        catalogueBox.withLock { $0 }?.remove(serial)
+        let name = ShardFileName(copy: copy, serial: serial).text
+        try FileSystem.removeFile(directory + "/" + name)
+        try FileSystem.synchronizeDirectory(directory)
+        return open
+    }
+
+    // MARK: Reading
+
+    /// Where a block is, or `nil` when no readable shard here has it.
+    package func locate(_ cid: CID) throws -> BlockLocation? {
+        let key = CatalogueKey.key(of: cid)
+        let lastHit = state.withLock { $0.lastHit }
+        if let lastHit, let location = try locate(cid, in: lastHit) { return location }
+        guard let catalogue = catalogueBox.withLock({ $0 }) else { return nil }
+        for serial in try catalogue.candidates(for: key) where serial != lastHit {
+            if let location = try locate(cid, in: serial) {
+                state.withLock { $0.lastHit = serial }
+                return location
+            }
+        }
+        return nil
+    }
+
+    private func locate(_ cid: CID, in serial: UInt32) throws -> BlockLocation? {
+        guard let file = try file(serial) else { return nil }
+        return try file.locate(cid)
+    }
+
+    /// An open file of a copy, or `nil` when it is not here.
+    package func file(of copy: ShardCopyID) throws -> ShardFile? {
+        guard let serial = state.withLock({ $0.names[copy] }) else { return nil }
+        return try file(serial)
+    }
+
+    private func file(_ serial: UInt32) throws -> ShardFile? {
+        let (known, copy) = state.withLock { state -> (ShardFile?, ShardCopyID?) in
+            if let file = state.open[serial] {
+                state.recency.removeAll { $0 == serial }
+                state.recency.append(serial)
+                return (file, nil)
+            }
+            return (nil, state.copies[serial])
+        }
+        if let known { return known }
+        guard let copy else { return nil }
+        let path = directory + "/" + ShardFileName(copy: copy, serial: serial).text
+        let file: ShardFile
+        do {
+            file = try ShardFile(path: path, copy: copy, serial: serial)
+        } catch let error as IOError where error.isNotFound {
+            // Removed between the look-up and the opening.
+            if state.withLock({ $0.copies[serial] }) == nil { return nil }
+            throw error
+        }
+        return state.withLock { state in
+            // It may have been opened or removed meanwhile.
+            if let other = state.open[serial] { return other }
+            guard state.copies[serial] != nil else { return nil }
+            state.open[serial] = file
+            state.recency.append(serial)
+            if state.recency.count > Self.openFileLimit {
+                state.open[state.recency.removeFirst()] = nil
+            }
+            return file
+        }
+    }
+
+    private func addToCatalogue(_ serial: UInt32) throws {
+        guard let file = try file(serial), let catalogue = catalogueBox.withLock({ $0 }) else {
+            return
+        }
+        var keys: [UInt64] = []
+        try file.forEachKey { keys.append($0) }
+        keys.sort()
+        try catalogue.add(serial, sortedKeys: keys)
+    }
+}
+
+/// Calls back when nobody refers to it any more.
+private final class ReleaseSignal: Sendable {
+    private let body: @Sendable () -> Void
+
+    init(_ body: @escaping @Sendable () -> Void) {
+        self.body = body
+    }
+
+    deinit {
+        body()
+    }
+}
+
+/// What the block catalogue knows a block by: eight bytes that are spread evenly.
+enum CatalogueKey {
+    static func key(of cid: CID) -> UInt64 { cid.multihashKey32.word0 }
+
+    static func key(function: HashFunction, digest: UnsafeRawBufferPointer) -> UInt64 {
+        key(of: CID(version: .v1, codec: .raw, hashFunction: function, digest: digest))
+    }
+}
