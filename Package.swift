@@ -49,7 +49,9 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
-        .target(name: "IngestAPI", dependencies: ["Chunker", "Importer", "Multiformats"]),
+        .target(
+            name: "IngestAPI",
+            dependencies: ["Chunker", "CShims", "Importer", "Multiformats", "ShardPlanner"]),
         .target(
             name: "IngestClient",
             dependencies: [
@@ -69,6 +71,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

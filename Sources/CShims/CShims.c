@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,3 +42,11 @@ void cshims_tune_malloc(size_t mmap_threshold, size_t trim_threshold, int arena_
 void cshims_trim_malloc(void) { malloc_trim(0); }
 
 void cshims_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int cshims_processor_count(void)
+{
+    cpu_set_t processors;
+    if (sched_getaffinity(0, sizeof processors, &processors) != 0) return 1;
+    int count = CPU_COUNT(&processors);
+    return count > 0 ? count : 1;
+}

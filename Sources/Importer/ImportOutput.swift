@@ -40,6 +40,16 @@ package struct ImportedEntry: Sendable, Equatable {
     /// Length of a file's content, in bytes; 0 for directories and symlinks.
     package var fileByteCount: UInt64
     package var kind: EntryKind
+
+    package init(
+        path: [UInt8], cid: CID, cumulativeByteCount: UInt64, fileByteCount: UInt64, kind: EntryKind
+    ) {
+        self.path = path
+        self.cid = cid
+        self.cumulativeByteCount = cumulativeByteCount
+        self.fileByteCount = fileByteCount
+        self.kind = kind
+    }
 }
 
 /// What an import produces, in the order of the import.

@@ -18,22 +18,12 @@ package typealias OutputSink = ([ImportOutput]) throws -> Void
 /// It belongs to one thread at a time. After a method has thrown, only discard it.
 package struct TreeImporter {
     package let options: ImportOptions
-    private let limits: DirectoryLimits
     private let leafEncoder: LeafEncoder
     private var emitter: BlockEmitter
-    private var store: DirectoryStore
+    private var tree: DirectoryTree
     private var balanced: BalancedBuilder
     private var trickle: TrickleBuilder
     private var openFile: OpenFile?
-
-    /// The top, then the open directories down to the one that took the last entry.
-    private var directories: [OpenDirectory]
-    private var openByteCount = 0
-    private var nextIdentifier: UInt64 = 1
-    /// Whether the top is a directory of its own: it wraps, or was sent without a name.
-    private var topIsDirectory: Bool
-    /// The last entry finished at the top, by name.
-    private var topEntry: (name: [UInt8], entry: ImportedEntry)?
 
     /// Longer than any file system allows.
     package static let maximumSymlinkTargetByteCount = 65_536
@@ -55,14 +45,11 @@ package struct TreeImporter {
         limits: DirectoryLimits = DirectoryLimits(), sink: OutputSink? = nil
     ) throws(ImportError) {
         self.options = options
-        self.limits = limits
         leafEncoder = LeafEncoder(options)
         emitter = try BlockEmitter(options, sink: sink)
-        store = DirectoryStore(scratch: scratch, limits: limits)
+        tree = DirectoryTree(options, scratch: scratch, limits: limits)
         balanced = BalancedBuilder(width: options.maxFileLinks)
         trickle = TrickleBuilder(width: options.maxFileLinks)
-        directories = [OpenDirectory(identifier: 0, name: [])]
-        topIsDirectory = options.wrap
     }
 
     /// What was produced since the last call, in order.
@@ -74,7 +61,8 @@ package struct TreeImporter {
     package mutating func beginFile(
         _ path: ImportPath, _ metadata: EntryMetadata
     ) throws(ImportError) {
-        try makeRoom(for: path, kind: .file)
+        precondition(openFile == nil, "the last file is not ended")
+        try tree.makeRoom(for: path, kind: .file, emitter: &emitter)
         let stored = options.storedMetadata(of: .file, source: metadata)
         openFile = OpenFile(path: path, metadata: stored)
         emitter.owner = path.joined
@@ -115,7 +103,7 @@ package struct TreeImporter {
             case .balanced: try finishBalanced(file, soleLeafPayload)
             case .trickle: try finishTrickle(file, soleLeafPayload)
             }
-        try finishEntry(root, kind: .file, path: file.path)
+        try tree.add(root, kind: .file, at: file.path, emitter: &emitter)
     }
 
     private mutating func finishBalanced(
@@ -161,13 +149,14 @@ package struct TreeImporter {
         guard target.count <= Self.maximumSymlinkTargetByteCount else {
             throw .symlinkTargetTooLong(path: path.joined, byteCount: target.count)
         }
-        try makeRoom(for: path, kind: .symlink)
+        precondition(openFile == nil, "the last file is not ended")
+        try tree.makeRoom(for: path, kind: .symlink, emitter: &emitter)
         emitter.owner = path.joined
         let message = UnixFSEncoding.symlinkMessage(
             target: target, metadata: options.storedMetadata(of: .symlink, source: metadata))
         let subtree = try emitter.emit(
             UnixFSEncoding.block(links: [], message: message), childrenByteCount: 0)
-        try finishEntry(subtree, kind: .symlink, path: path)
+        try tree.add(subtree, kind: .symlink, at: path, emitter: &emitter)
     }
 
     /// Adds a directory or opens it again. Metadata given later replaces what was there.
@@ -175,14 +164,7 @@ package struct TreeImporter {
         _ path: ImportPath, _ metadata: EntryMetadata
     ) throws(ImportError) {
         precondition(openFile == nil, "the last file is not ended")
-        if path.components.isEmpty {
-            if let topEntry, topEntry.name.isEmpty {
-                throw .pathConflict(path: [], existing: topEntry.entry.kind, added: .directory)
-            }
-            topIsDirectory = true
-        }
-        try moveTo(path.components[...])
-        if !metadata.isEmpty { directories[directories.count - 1].metadata = metadata }
+        try tree.openDirectory(path, metadata, emitter: &emitter)
     }
 
     /// Closes everything.
@@ -191,256 +173,6 @@ package struct TreeImporter {
     ///   It was also the last entry reported.
     package mutating func finish() throws(ImportError) -> ImportedEntry {
         precondition(openFile == nil, "the last file is not ended")
-        while directories.count > 1 { try closeLastDirectory() }
-        if topIsDirectory {
-            // A wrapping directory has no source that metadata could come from.
-            let source = options.wrap ? EntryMetadata.none : directories[0].metadata
-            let subtree = try build(directories[0], source: source, path: [])
-            let entry = Self.entry(subtree, kind: .directory, path: [])
-            try emitter.report(entry)
-            return entry
-        }
-        guard let topEntry else { throw .nothingToImport }
-        return topEntry.entry
-    }
-
-    // MARK: - Walking
-
-    /// Goes to the directory a file or symlink belongs to, and makes sure that its name is free.
-    private mutating func makeRoom(
-        for path: ImportPath, kind: EntryKind
-    ) throws(ImportError) {
-        precondition(openFile == nil, "the last file is not ended")
-        guard let name = path.components.last else {
-            try makeRoomForNameless(kind)
-            return
-        }
-        try moveTo(path.components.dropLast())
-        try checkTop(name)
-        if let existing = try find(name) {
-            throw .pathConflict(path: path.joined, existing: existing.kind, added: kind)
-        }
-        let last = directories.count - 1
-        directories[last].hasSeenEntries = true
-    }
-
-    /// Without a name an entry is the root; wrapped, its CID becomes its name, as in Kubo.
-    private mutating func makeRoomForNameless(_ kind: EntryKind) throws(ImportError) {
-        try moveTo([])
-        if options.wrap { return }
-        if topIsDirectory {
-            throw .pathConflict(path: [], existing: .directory, added: kind)
-        }
-        guard let topEntry else { return }
-        throw topEntry.name.isEmpty
-            ? .pathConflict(path: [], existing: topEntry.entry.kind, added: kind)
-            : .severalRoots(first: topEntry.name, second: [])
-    }
-
-    /// Makes the directory with these names the last one: closes those outside of its path, opens
-    /// those on it.
-    private mutating func moveTo(_ names: ArraySlice<[UInt8]>) throws(ImportError) {
-        var shared = 0
-        while shared < names.count, shared + 1 < directories.count,
-            directories[shared + 1].name == names[names.startIndex + shared]
-        {
-            shared += 1
-        }
-        while directories.count - 1 > shared { try closeLastDirectory() }
-        for name in names.dropFirst(shared) {
-            try checkTop(name)
-            try openDirectory(name)
-        }
-    }
-
-    /// Refuses a second name at the top, unless the top is a directory of its own.
-    private func checkTop(_ name: [UInt8]) throws(ImportError) {
-        guard directories.count == 1, !topIsDirectory, let topEntry, topEntry.name != name else {
-            return
-        }
-        throw .severalRoots(first: topEntry.name, second: name)
-    }
-
-    private mutating func openDirectory(_ name: [UInt8]) throws(ImportError) {
-        let parent = directories.count - 1
-        directories[parent].hasSeenEntries = true
-        guard let existing = try find(name) else {
-            directories.append(OpenDirectory(identifier: nextIdentifier, name: name))
-            nextIdentifier += 1
-            return
-        }
-        guard existing.kind == .directory else {
-            throw .pathConflict(
-                path: joinedPath(appending: name), existing: existing.kind, added: .directory)
-        }
-        let closed = try store.open(existing.handle)
-        var directory = OpenDirectory(reopening: closed, name: name)
-        if !closed.isSpilled, let segment = closed.lastSegment {
-            directory.entries.load(try store.readSegment(at: segment).records)
-        }
-        directories.append(directory)
-        openByteCount += directory.entries.byteCount
-        try spillUntilWithinTotal()
-    }
-
-    /// The entry of the last directory with this name.
-    private func find(
-        _ name: [UInt8]
-    ) throws(ImportError) -> (kind: EntryKind, handle: UInt64)? {
-        let directory = directories[directories.count - 1]
-        if directory.entries.isSpilled {
-            return try name.withUnsafeBufferPointer { (bytes) throws(ImportError) in
-                try store.find(UnsafeRawBufferPointer(bytes), in: directory.identifier)
-            }
-        }
-        return directory.entries.find(name, hash: MurmurHash3.x64Hash64(name)).map {
-            ($0.kind, $0.handle)
-        }
-    }
-
-    private func joinedPath(appending name: [UInt8]? = nil) -> [UInt8] {
-        let names = directories.dropFirst().map(\.name) + (name.map { [$0] } ?? [])
-        return Array(names.joined(separator: [UInt8(ascii: "/")]))
-    }
-
-    // MARK: - Closing
-
-    private mutating func closeLastDirectory() throws(ImportError) {
-        let path = joinedPath()
-        let last = directories.count - 1
-        let isRoot = last == 1 && !topIsDirectory
-        let isEmpty = directories[last].entries.totals.entryCount == 0
-        if isEmpty, !directories[last].hasSeenEntries, !options.includeEmptyDirectories, !isRoot {
-            directories.removeLast()
-            return
-        }
-        if directories[last].entries.isSpilled, !directories[last].entries.records.isEmpty {
-            try spill(last)
-        }
-        let subtree = try build(directories[last], source: directories[last].metadata, path: path)
-        let directory = directories.removeLast()
-        openByteCount -= directory.entries.byteCount
-        var segment = directory.entries.lastSegment
-        if !directory.entries.isSpilled, !isEmpty {
-            segment = try store.writeSegment(directory.entries.records, previous: nil)
-        }
-        let handle = try store.close(directory.closed(as: subtree, lastSegment: segment))
-        let entry = NewEntry(
-            kind: .directory, name: directory.name,
-            hash: MurmurHash3.x64Hash64(directory.name), cid: subtree.cid,
-            tsize: subtree.cumulativeByteCount, handle: handle)
-        try record(entry, replacing: directory.noted)
-        try report(Self.entry(subtree, kind: .directory, path: path), name: directory.name)
-    }
-
-    private mutating func build(
-        _ directory: OpenDirectory, source: EntryMetadata, path: [UInt8]
-    ) throws(ImportError) -> Subtree {
-        emitter.owner = path
-        return try DirectoryBuilder(options: options, store: store).build(
-            directory.entries,
-            metadata: options.storedMetadata(of: .directory, source: source),
-            emitter: &emitter)
-    }
-
-    private mutating func finishEntry(
-        _ subtree: Subtree, kind: EntryKind, path: ImportPath
-    ) throws(ImportError) {
-        var path = path
-        if path.components.isEmpty, options.wrap {
-            path = try ImportPath(components: [Array("\(subtree.cid)".utf8)])
-            try makeRoom(for: path, kind: kind)
-        }
-        let name = path.components.last ?? []
-        if !name.isEmpty {
-            let entry = NewEntry(
-                kind: kind, name: name, hash: MurmurHash3.x64Hash64(name), cid: subtree.cid,
-                tsize: subtree.cumulativeByteCount)
-            try record(entry, replacing: nil)
-        }
-        try report(Self.entry(subtree, kind: kind, path: path.joined), name: name)
-    }
-
-    private mutating func report(
-        _ entry: ImportedEntry, name: [UInt8]
-    ) throws(ImportError) {
-        if directories.count == 1 { topEntry = (name, entry) }
-        try emitter.report(entry)
-    }
-
-    private static func entry(
-        _ subtree: Subtree, kind: EntryKind, path: [UInt8]
-    ) -> ImportedEntry {
-        ImportedEntry(
-            path: path, cid: subtree.cid, cumulativeByteCount: subtree.cumulativeByteCount,
-            fileByteCount: subtree.fileByteCount, kind: kind)
-    }
-
-    // MARK: - Memory
-
-    /// Adds an entry to the last directory, or replaces one that has added `noted`.
-    private mutating func record(
-        _ entry: NewEntry, replacing noted: LinkMeasure?
-    ) throws(ImportError) {
-        let last = directories.count - 1
-        let before = directories[last].entries.byteCount
-        if let noted {
-            directories[last].entries.replace(entry, old: noted)
-        } else {
-            directories[last].entries.append(entry)
-        }
-        openByteCount += directories[last].entries.byteCount - before
-        let isSpilled = directories[last].entries.isSpilled
-        if isSpilled {
-            let directory = directories[last].identifier
-            try entry.name.withUnsafeBufferPointer { (name) throws(ImportError) in
-                try store.remember(
-                    UnsafeRawBufferPointer(name), in: directory, kind: entry.kind,
-                    handle: entry.handle)
-            }
-        }
-        let byteLimit = isSpilled ? limits.spilledPortionByteCount : limits.byteCount
-        let entries = directories[last].entries
-        if entries.byteCount > byteLimit || !isSpilled && entries.recordCount > limits.entryCount {
-            try spill(last)
-        }
-        try spillUntilWithinTotal()
-    }
-
-    private mutating func spillUntilWithinTotal() throws(ImportError) {
-        while openByteCount > limits.totalByteCount {
-            var largest = 0
-            for index in directories.indices
-            where directories[index].entries.byteCount > directories[largest].entries.byteCount {
-                largest = index
-            }
-            if directories[largest].entries.byteCount == 0 { return }
-            try spill(largest)
-        }
-    }
-
-    /// Moves a directory's records from memory to scratch space.
-    private mutating func spill(_ index: Int) throws(ImportError) {
-        let entries = directories[index].entries
-        if !entries.isSpilled { try rememberNames(of: directories[index]) }
-        let segment = try store.writeSegment(entries.records, previous: entries.lastSegment)
-        openByteCount -= entries.byteCount
-        directories[index].entries.didSpill(to: segment)
-    }
-
-    private mutating func rememberNames(of directory: OpenDirectory) throws(ImportError) {
-        try directory.entries.records.withUnsafeBufferPointer { (buffer) throws(ImportError) in
-            let bytes = UnsafeRawBufferPointer(buffer)
-            var offset = 0
-            while offset < bytes.count {
-                let record = EntryRecord(in: bytes, at: offset)
-                if record.isLive {
-                    try store.remember(
-                        record.name, in: directory.identifier, kind: record.kind,
-                        handle: record.handle)
-                }
-                offset += record.bytes.count
-            }
-        }
+        return try tree.finish(emitter: &emitter)
     }
 }

@@ -4,16 +4,16 @@ typealias Blake2b = Blake2<UInt64>
 typealias Blake2s = Blake2<UInt32>
 
 /// What tells BLAKE2b from BLAKE2s (RFC 7693, section 2.1).
-protocol Blake2Word: FixedWidthInteger, UnsignedInteger {
+protocol Blake2Word: FixedWidthInteger, UnsignedInteger, SIMDScalar, Codable {
     static var roundCount: Int { get }
-    static var rotations: BlakeRound.Rotations<Self> { get }
-    static var initialVector: [Self] { get }
+    static var rotations: BlakeState<Self>.Rotations { get }
+    static var initialVector: SIMD8<Self> { get }
 }
 
 /// Unkeyed BLAKE2 with a digest of any length (RFC 7693).
 struct Blake2<Word: Blake2Word> {
     private let digestByteCount: Int
-    private var chain: [Word]
+    private var chain: SIMD8<Word>
     /// Bytes not yet compressed; the last block must wait until it is known to be the last.
     private var pending: [UInt8]
     private var pendingCount = 0
@@ -72,49 +72,51 @@ struct Blake2<Word: Blake2Word> {
     }
 
     private static func compress(
-        _ chain: inout [Word], _ block: UnsafeRawPointer, byteCount: UInt64, isLast: Bool
+        _ chain: inout SIMD8<Word>, _ block: UnsafeRawPointer, byteCount: UInt64, isLast: Bool
     ) {
-        withUnsafeTemporaryAllocation(of: Word.self, capacity: 32) { room in
-            guard let state = room.baseAddress else { return }
-            let message = state + 16
-            BlakeRound.load(block, into: message)
-            let vector = Word.initialVector
-            for index in 0..<8 {
-                state[index] = chain[index]
-                state[index + 8] = vector[index]
-            }
-            // The byte counter has two words; 64 bits of it are enough for any block.
-            state[12] ^= Word(truncatingIfNeeded: byteCount)
-            if Word.bitWidth == 32 { state[13] ^= Word(truncatingIfNeeded: byteCount >> 32) }
-            if isLast { state[14] = ~state[14] }
+        let vector = Word.initialVector
+        // The byte counter has two words; 64 bits of it are enough for any block.
+        let high = Word.bitWidth == 32 ? Word(truncatingIfNeeded: byteCount >> 32) : 0
+        var state = BlakeState(
+            chain, vector,
+            (
+                vector[4] ^ Word(truncatingIfNeeded: byteCount), vector[5] ^ high,
+                isLast ? ~vector[6] : vector[6], vector[7]
+            ))
+        BlakeState.withMessage(block) { message in
             blake2Orders.withUnsafeBufferPointer { orders in
                 guard let start = orders.baseAddress else { return }
                 for round in 0..<Word.roundCount {
-                    BlakeRound.apply(
-                        state, message, order: start + 16 * (round % 10), Word.rotations)
+                    state.mix(message, order: start + 16 * (round % 10), Word.rotations)
                 }
             }
-            for index in 0..<8 { chain[index] ^= state[index] ^ state[index + 8] }
         }
+        chain ^= state.foldedHalves
     }
 }
 
 extension UInt64: Blake2Word {
     static var roundCount: Int { 12 }
-    static var rotations: BlakeRound.Rotations<UInt64> { (32, 24, 16, 63) }
-    static let initialVector: [UInt64] = [
-        0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1,
-        0x510e_527f_ade6_82d1, 0x9b05_688c_2b3e_6c1f, 0x1f83_d9ab_fb41_bd6b, 0x5be0_cd19_137e_2179,
-    ]
+    static var rotations: BlakeState<UInt64>.Rotations { (32, 24, 16, 63) }
+    static var initialVector: SIMD8<UInt64> {
+        [
+            0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b,
+            0xa54f_f53a_5f1d_36f1,
+            0x510e_527f_ade6_82d1, 0x9b05_688c_2b3e_6c1f, 0x1f83_d9ab_fb41_bd6b,
+            0x5be0_cd19_137e_2179,
+        ]
+    }
 }
 
 extension UInt32: Blake2Word {
     static var roundCount: Int { 10 }
-    static var rotations: BlakeRound.Rotations<UInt32> { (16, 12, 8, 7) }
-    static let initialVector: [UInt32] = [
-        0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a,
-        0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-    ]
+    static var rotations: BlakeState<UInt32>.Rotations { (16, 12, 8, 7) }
+    static var initialVector: SIMD8<UInt32> {
+        [
+            0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a,
+            0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
+        ]
+    }
 }
 
 /// The message word orders of ten rounds (RFC 7693, section 2.7), one after the other.

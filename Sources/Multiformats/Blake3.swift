@@ -10,8 +10,8 @@ struct Blake3 {
     private static let blockByteCount = 64
     private static let chunkByteCount = 1024
 
-    /// Chaining values of complete subtrees, largest first, 8 words each.
-    private var subtrees: [UInt32] = []
+    /// Chaining values of complete subtrees, largest first.
+    private var subtrees: [SIMD8<UInt32>] = []
     private var chunkNumber: UInt64 = 0
     /// The open chunk: chaining value so far, compressed blocks, and bytes still waiting.
     private var chain = Self.initialVector
@@ -52,11 +52,12 @@ struct Blake3 {
         let isOnlyChunk = subtrees.isEmpty
         compressLastBlock(extraFlags: isOnlyChunk ? Flag.root : 0)
         while !subtrees.isEmpty {
-            let isRoot = subtrees.count == 8
+            let isRoot = subtrees.count == 1
             mergeWithLeftNeighbour(extraFlags: isRoot ? Flag.root : 0)
         }
-        for (index, word) in chain.enumerated() {
-            digest.storeBytes(of: word.littleEndian, toByteOffset: 4 * index, as: UInt32.self)
+        for index in 0..<8 {
+            digest.storeBytes(
+                of: chain[index].littleEndian, toByteOffset: 4 * index, as: UInt32.self)
         }
         return 32
     }
@@ -70,7 +71,7 @@ struct Blake3 {
             mergeWithLeftNeighbour(extraFlags: 0)
             chunkCount >>= 1
         }
-        subtrees.append(contentsOf: chain)
+        subtrees.append(chain)
         chain = Self.initialVector
         compressedBlockCount = 0
         pendingCount = 0
@@ -100,52 +101,56 @@ struct Blake3 {
 
     /// Replaces `chain`, the right child, by the parent of the last subtree and it.
     private mutating func mergeWithLeftNeighbour(extraFlags: UInt32) {
-        let words = (subtrees.suffix(8) + chain).map(\.littleEndian)
-        subtrees.removeLast(8)
+        let children = (subtrees.removeLast(), chain)
         chain = Self.initialVector
-        words.withUnsafeBytes {
-            guard let block = $0.baseAddress else { return }
+        withUnsafeTemporaryAllocation(
+            byteCount: Self.blockByteCount, alignment: 4
+        ) { block in
+            for index in 0..<8 {
+                let (left, right) = (children.0[index], children.1[index])
+                block.storeBytes(of: left.littleEndian, toByteOffset: 4 * index, as: UInt32.self)
+                block.storeBytes(
+                    of: right.littleEndian, toByteOffset: 32 + 4 * index, as: UInt32.self)
+            }
+            guard let start = block.baseAddress else { return }
             Self.compress(
-                &chain, block, counter: 0, byteCount: Self.blockByteCount,
+                &chain, start, counter: 0, byteCount: Self.blockByteCount,
                 flags: Flag.parent | extraFlags)
         }
     }
 
     private static func compress(
-        _ chain: inout [UInt32], _ block: UnsafeRawPointer, counter: UInt64, byteCount: Int,
+        _ chain: inout SIMD8<UInt32>, _ block: UnsafeRawPointer, counter: UInt64, byteCount: Int,
         flags: UInt32
     ) {
-        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 32) { room in
-            guard let state = room.baseAddress else { return }
-            let message = state + 16
-            BlakeRound.load(block, into: message)
-            for index in 0..<8 { state[index] = chain[index] }
-            for index in 0..<4 { state[index + 8] = initialVector[index] }
-            state[12] = UInt32(truncatingIfNeeded: counter)
-            state[13] = UInt32(truncatingIfNeeded: counter >> 32)
-            state[14] = UInt32(byteCount)
-            state[15] = flags
-            orders.withUnsafeBufferPointer { orders in
+        var state = BlakeState(
+            chain, initialVector,
+            (
+                UInt32(truncatingIfNeeded: counter), UInt32(truncatingIfNeeded: counter >> 32),
+                UInt32(byteCount), flags
+            ))
+        BlakeState.withMessage(block) { message in
+            blake3Orders.withUnsafeBufferPointer { orders in
                 guard let start = orders.baseAddress else { return }
                 for round in 0..<7 {
-                    BlakeRound.apply(state, message, order: start + 16 * round, (16, 12, 8, 7))
+                    state.mix(message, order: start + 16 * round, (16, 12, 8, 7))
                 }
             }
-            for index in 0..<8 { chain[index] = state[index] ^ state[index + 8] }
         }
+        chain = state.foldedHalves
     }
 
-    private static let initialVector: [UInt32] = UInt32.initialVector
-
-    /// The message word orders of seven rounds, one after the other: each permutes the one before.
-    private static let orders: [UInt8] = {
-        let permutation = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8]
-        var order = (0..<16).map(UInt8.init)
-        var orders = order
-        for _ in 1..<7 {
-            order = permutation.map { order[$0] }
-            orders += order
-        }
-        return orders
-    }()
+    private static var initialVector: SIMD8<UInt32> { UInt32.initialVector }
 }
+
+/// The message word orders of seven rounds, one after the other: each permutes the one before.
+private let blake3Orders: [UInt8] = {
+    let permutation = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8]
+    var order = (0..<16).map(UInt8.init)
+    var orders = order
+    for _ in 1..<7 {
+        order = permutation.map { order[$0] }
+        orders += order
+    }
+    return orders
+}()

@@ -127,7 +127,7 @@ package struct CID: Hashable, Sendable {
     package func hash(into hasher: inout Hasher) {
         hasher.combine(head)
         hasher.combine(codec)
-        hasher.combine(longDigest)
+        if let longDigest { hasher.combine(longDigest) }
     }
 
     /// Thirty-two bytes with value semantics and no padding.

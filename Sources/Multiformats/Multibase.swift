@@ -64,13 +64,9 @@ package enum Multibase: UInt8, CaseIterable, Sendable {
     /// Appends `bytes` as text without the character that names the base.
     func append(_ bytes: UnsafeRawBufferPointer, to text: inout [UInt8]) {
         switch self {
-        case .base16: Self.appendBase16(bytes, Self.hexDigits, to: &text)
-        case .base16Upper: Self.appendBase16(bytes, Self.upperHexDigits, to: &text)
-        case .base32: Self.appendBase32(bytes, Self.base32Alphabet, to: &text)
-        case .base32Upper: Self.appendBase32(bytes, Self.upperBase32Alphabet, to: &text)
-        case .base36: Self.appendWhole(bytes, Self.base36Alphabet, to: &text)
-        case .base36Upper: Self.appendWhole(bytes, Self.upperBase36Alphabet, to: &text)
-        case .base58btc: Self.appendWhole(bytes, Self.base58Alphabet, to: &text)
+        case .base16, .base16Upper: appendBits(bytes, bitsPerCharacter: 4, to: &text)
+        case .base32, .base32Upper: appendBits(bytes, bitsPerCharacter: 5, to: &text)
+        case .base36, .base36Upper, .base58btc: appendWhole(bytes, to: &text)
         }
     }
 
@@ -79,37 +75,82 @@ package enum Multibase: UInt8, CaseIterable, Sendable {
         switch self {
         case .base16, .base16Upper: try decodeBits(text, from: start, bitsPerCharacter: 4)
         case .base32, .base32Upper: try decodeBits(text, from: start, bitsPerCharacter: 5)
-        case .base36, .base36Upper: try decodeWhole(text, from: start, Self.base36Alphabet)
-        case .base58btc: try decodeWhole(text, from: start, Self.base58Alphabet)
+        case .base36, .base36Upper, .base58btc: try decodeWhole(text, from: start)
         }
     }
+
+    // MARK: Alphabets
+
+    private var alphabet: StaticString {
+        switch self {
+        case .base16: "0123456789abcdef"
+        case .base16Upper: "0123456789ABCDEF"
+        case .base32: "abcdefghijklmnopqrstuvwxyz234567"
+        case .base32Upper: "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+        case .base36: "0123456789abcdefghijklmnopqrstuvwxyz"
+        case .base36Upper: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        case .base58btc: "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+        }
+    }
+
+    /// The digit a character stands for. Base 58 alone tells upper and lower case apart, as in
+    /// go-multibase.
+    private func digit(_ character: UInt8) -> UInt32? {
+        let lower = character | 0x20
+        let isDecimal = character >= 0x30 && character <= 0x39
+        let isLetter = lower >= 0x61 && lower <= 0x7a
+        switch self {
+        case .base16, .base16Upper:
+            if isDecimal { return UInt32(character - 0x30) }
+            return lower >= 0x61 && lower <= 0x66 ? UInt32(lower - 0x61) + 10 : nil
+        case .base32, .base32Upper:
+            if isLetter { return UInt32(lower - 0x61) }
+            return character >= 0x32 && character <= 0x37 ? UInt32(character - 0x32) + 26 : nil
+        case .base36, .base36Upper:
+            if isDecimal { return UInt32(character - 0x30) }
+            return isLetter ? UInt32(lower - 0x61) + 10 : nil
+        case .base58btc:
+            let digit = character < 128 ? Self.base58Digits[Int(character)] : 255
+            return digit == 255 ? nil : UInt32(digit)
+        }
+    }
+
+    /// The digit of each ASCII character in base 58, 255 for those that are none.
+    private static let base58Digits: [UInt8] = {
+        var digits = [UInt8](repeating: 255, count: 128)
+        Multibase.base58btc.alphabet.withUTF8Buffer {
+            for (digit, character) in $0.enumerated() { digits[Int(character)] = UInt8(digit) }
+        }
+        return digits
+    }()
 
     // MARK: Bases of 16 and 32: bit by bit
 
-    private static func appendBase16(
-        _ bytes: UnsafeRawBufferPointer, _ alphabet: [UInt8], to text: inout [UInt8]
+    private func appendBits(
+        _ bytes: UnsafeRawBufferPointer, bitsPerCharacter: Int, to text: inout [UInt8]
     ) {
-        for byte in bytes {
-            text.append(alphabet[Int(byte >> 4)])
-            text.append(alphabet[Int(byte & 15)])
-        }
-    }
-
-    private static func appendBase32(
-        _ bytes: UnsafeRawBufferPointer, _ alphabet: [UInt8], to text: inout [UInt8]
-    ) {
-        text.reserveCapacity(text.count + (bytes.count * 8 + 4) / 5)
-        var buffer: UInt64 = 0
-        var bitCount = 0
-        for byte in bytes {
-            buffer = buffer << 8 | UInt64(byte)
-            bitCount += 8
-            while bitCount >= 5 {
-                bitCount -= 5
-                text.append(alphabet[Int(buffer >> UInt64(bitCount) & 31)])
+        let width = UInt32(bitsPerCharacter)
+        let count = (bytes.count * 8 + bitsPerCharacter - 1) / bitsPerCharacter
+        let alphabet = alphabet.utf8Start
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: count) { characters in
+            var buffer: UInt32 = 0
+            var bitCount: UInt32 = 0
+            var position = 0
+            for byte in bytes {
+                buffer = buffer << 8 | UInt32(byte)
+                bitCount += 8
+                while bitCount >= width {
+                    bitCount -= width
+                    characters[position] = alphabet[Int(buffer &>> bitCount & (1 &<< width - 1))]
+                    position += 1
+                }
             }
+            if bitCount > 0 {
+                let last = buffer &<< (width - bitCount)
+                characters[position] = alphabet[Int(last & (1 &<< width - 1))]
+            }
+            text.append(contentsOf: characters)
         }
-        if bitCount > 0 { text.append(alphabet[Int(buffer << UInt64(5 - bitCount) & 31)]) }
     }
 
     private func decodeBits(
@@ -120,10 +161,10 @@ package enum Multibase: UInt8, CaseIterable, Sendable {
         var buffer: UInt32 = 0
         var bitCount = 0
         for offset in start..<text.count {
-            guard let digit = digitValue(text[offset]) else {
+            guard let digit = digit(text[offset]) else {
                 throw .invalidCharacter(self, offset: offset)
             }
-            buffer = buffer << UInt32(bitsPerCharacter) | UInt32(digit)
+            buffer = buffer << UInt32(bitsPerCharacter) | digit
             bitCount += bitsPerCharacter
             if bitCount >= 8 {
                 bitCount -= 8
@@ -137,78 +178,102 @@ package enum Multibase: UInt8, CaseIterable, Sendable {
         return bytes
     }
 
-    /// Value of a base 16 or base 32 character of either case, as go-multibase reads them.
-    private func digitValue(_ character: UInt8) -> UInt8? {
-        let lower = character | 0x20
-        switch self {
-        case .base16, .base16Upper:
-            if character >= 0x30, character <= 0x39 { return character - 0x30 }
-            return lower >= 0x61 && lower <= 0x66 ? lower - 0x61 + 10 : nil
-        default:
-            if character >= 0x32, character <= 0x37 { return character - 0x32 + 26 }
-            return lower >= 0x61 && lower <= 0x7a ? lower - 0x61 : nil
-        }
-    }
-
     // MARK: Bases of 36 and 58: one whole number
 
-    private static func appendWhole(
-        _ bytes: UnsafeRawBufferPointer, _ alphabet: [UInt8], to text: inout [UInt8]
-    ) {
-        let base = UInt32(alphabet.count)
+    /// The number of digits that fit a 32-bit limb, and the base to that power.
+    private var limb: (digitCount: Int, base: UInt64) {
+        self == .base58btc ? (5, 656_356_768) : (6, 2_176_782_336)
+    }
+
+    private func appendWhole(_ bytes: UnsafeRawBufferPointer, to text: inout [UInt8]) {
+        let (digitCount, limbBase) = limb
+        let alphabet = alphabet
+        let base = UInt32(alphabet.utf8CodeUnitCount)
         let zeroCount = bytes.prefix { $0 == 0 }.count
-        // Little-endian digits of the number so far; each byte multiplies it by 256 and adds.
-        var digits: [UInt8] = []
-        digits.reserveCapacity(bytes.count * 14 / 9 + 2)
-        for byte in bytes[zeroCount...] {
-            var carry = UInt32(byte)
-            for index in digits.indices {
-                carry += UInt32(digits[index]) << 8
-                digits[index] = UInt8(truncatingIfNeeded: carry % base)
-                carry /= base
+        text.append(contentsOf: repeatElement(alphabet.utf8Start[0], count: zeroCount))
+
+        // Little-endian limbs of the number so far; each 32 bits multiply it by 2^32 and add.
+        var limbs: [UInt32] = []
+        limbs.reserveCapacity(bytes.count / 3 + 1)
+        var position = zeroCount
+        while position < bytes.count {
+            let wordByteCount = (bytes.count - position - 1) % 4 + 1
+            var carry: UInt64 = 0
+            for byte in bytes[position..<position + wordByteCount] {
+                carry = carry << 8 | UInt64(byte)
+            }
+            for index in limbs.indices {
+                let value = UInt64(limbs[index]) << (8 * UInt64(wordByteCount)) | carry
+                limbs[index] = UInt32(truncatingIfNeeded: value % limbBase)
+                carry = value / limbBase
             }
             while carry > 0 {
-                digits.append(UInt8(truncatingIfNeeded: carry % base))
-                carry /= base
+                limbs.append(UInt32(truncatingIfNeeded: carry % limbBase))
+                carry /= limbBase
             }
+            position += wordByteCount
         }
-        text.append(contentsOf: repeatElement(alphabet[0], count: zeroCount))
-        for digit in digits.reversed() { text.append(alphabet[Int(digit)]) }
+
+        let isBase58 = self == .base58btc
+        withUnsafeTemporaryAllocation(
+            of: UInt8.self, capacity: limbs.count * digitCount
+        ) { characters in
+            var position = characters.count
+            for limb in limbs {
+                var rest = limb
+                for _ in 0..<digitCount {
+                    // Division by a constant is several times as fast.
+                    let quotient = isBase58 ? rest / 58 : rest / 36
+                    position -= 1
+                    characters[position] = alphabet.utf8Start[Int(rest - quotient * base)]
+                    rest = quotient
+                }
+            }
+            // Limbs have a fixed number of digits, so the number may start with zeros.
+            let zeroDigit = alphabet.utf8Start[0]
+            text.append(contentsOf: characters.drop { $0 == zeroDigit })
+        }
     }
 
     private func decodeWhole(
-        _ text: [UInt8], from start: Int, _ alphabet: [UInt8]
+        _ text: [UInt8], from start: Int
     ) throws(MultibaseError) -> [UInt8] {
-        let base = UInt32(alphabet.count)
+        let digitsPerLimb = limb.digitCount
+        let base: UInt32 = self == .base58btc ? 58 : 36
         var zeroCount = 0
-        while start + zeroCount < text.count, text[start + zeroCount] == alphabet[0] {
-            zeroCount += 1
-        }
-        var digits: [UInt8] = []  // base 256, little-endian
-        for offset in (start + zeroCount)..<text.count {
-            // Base 36 is read in either case; base 58 tells them apart.
-            let isUpper = text[offset] >= 0x41 && text[offset] <= 0x5a
-            let character = base == 36 && isUpper ? text[offset] | 0x20 : text[offset]
-            guard let digit = alphabet.firstIndex(of: character) else {
-                throw .invalidCharacter(self, offset: offset)
-            }
-            var carry = UInt32(digit)
-            for index in digits.indices {
-                carry += UInt32(digits[index]) * base
-                digits[index] = UInt8(truncatingIfNeeded: carry)
-                carry >>= 8
-            }
-            if carry > 0 { digits.append(UInt8(truncatingIfNeeded: carry)) }
-        }
-        return Array(repeating: 0, count: zeroCount) + digits.reversed()
-    }
+        while start + zeroCount < text.count, digit(text[start + zeroCount]) == 0 { zeroCount += 1 }
 
-    private static let hexDigits = Array("0123456789abcdef".utf8)
-    private static let upperHexDigits = Array("0123456789ABCDEF".utf8)
-    static let base32Alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
-    private static let upperBase32Alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".utf8)
-    private static let base36Alphabet = Array("0123456789abcdefghijklmnopqrstuvwxyz".utf8)
-    private static let upperBase36Alphabet = Array("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ".utf8)
-    private static let base58Alphabet = Array(
-        "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz".utf8)
+        // Little-endian words of the number so far; each group of digits multiplies and adds.
+        var words: [UInt32] = []
+        words.reserveCapacity((text.count - start) / 5 + 1)
+        var position = start + zeroCount
+        while position < text.count {
+            let end = min(position + digitsPerLimb, text.count)
+            var factor: UInt64 = 1
+            var carry: UInt64 = 0
+            for offset in position..<end {
+                guard let digit = digit(text[offset]) else {
+                    throw .invalidCharacter(self, offset: offset)
+                }
+                factor *= UInt64(base)
+                carry = carry * UInt64(base) + UInt64(digit)
+            }
+            for index in words.indices {
+                let value = UInt64(words[index]) * factor + carry
+                words[index] = UInt32(truncatingIfNeeded: value)
+                carry = value >> 32
+            }
+            if carry > 0 { words.append(UInt32(truncatingIfNeeded: carry)) }
+            position = end
+        }
+
+        var bytes = [UInt8](repeating: 0, count: zeroCount)
+        for word in words.reversed() {
+            withUnsafeBytes(of: word.bigEndian) { bytes.append(contentsOf: $0) }
+        }
+        // The first word may have leading zeros that are none of the number's.
+        let padding = bytes[zeroCount...].prefix { $0 == 0 }.count
+        bytes.removeSubrange(zeroCount..<zeroCount + padding)
+        return bytes
+    }
 }

@@ -17,14 +17,16 @@ extension PinsetState {
         var reserved: [PeerID: Int] = [:]
         for manifest in manifests.values {
             for case .reserved(let reservation) in manifest.entries {
-                for peer in reservation.peers { reserved[peer, default: 0] += reservation.byteCount }
+                for peer in reservation.peers {
+                    reserved[peer, default: 0].addClamping(reservation.byteCount)
+                }
             }
         }
         var copies: [PeerID: (count: Int, byteCount: Int)] = [:]
         for shard in shards.values {
             for copy in shard.copies {
                 copies[copy.peer, default: (0, 0)].count += 1
-                copies[copy.peer, default: (0, 0)].byteCount += copy.fileByteCount
+                copies[copy.peer, default: (0, 0)].byteCount.addClamping(copy.fileByteCount)
             }
         }
         if peers.keys.sorted() != sortedPeers { findings.append("sorted peers differ from peers") }
@@ -36,7 +38,7 @@ extension PinsetState {
             let pending = (drops[record.peer] ?? [:]).values.flatMap(\.pending)
             let counted = (
                 held.count, held.byteCount, reserved[record.peer] ?? 0,
-                pending.reduce(0) { $0 + $1.fileByteCount }
+                pending.reduce(into: 0) { $0.addClamping($1.fileByteCount) }
             )
             let recorded = (
                 record.copyCount, record.copiesByteCount, record.reservedByteCount,

@@ -16,7 +16,7 @@ extension PinsetState {
         guard let known = peers[join.peer] else {
             peers[join.peer] = PeerRecord(join)
             sortedPeers.insert(join.peer, at: sortedPeers.partitionPoint { $0 < join.peer })
-            touch(join.peer)
+            dirty.peers.insert(join.peer)
             effects.membership = true
             return .done
         }
@@ -73,7 +73,7 @@ extension PinsetState {
         loseCopies(of: peer)
         peers[peer] = nil
         sortedPeers.removeAll { $0 == peer }
-        touch(peer)
+        dirty.peers.insert(peer)
         effects.membership = true
         return .done
     }
@@ -93,6 +93,7 @@ extension PinsetState {
             dirty.drops.insert(DropKey(peer: peer, shard: cid))
         }
         drops[peer] = nil
+        effects.peers.insert(peer)
         updatePeer(peer) {
             $0.copiesByteCount = 0
             $0.copyCount = 0
@@ -104,12 +105,7 @@ extension PinsetState {
     mutating func updatePeer(_ peer: PeerID, _ change: (inout PeerRecord) -> Void) {
         guard peers[peer] != nil else { preconditionFailure("peer \(peer) is not a member") }
         change(&peers[peer]!)
-        touch(peer)
-    }
-
-    private mutating func touch(_ peer: PeerID) {
         dirty.peers.insert(peer)
-        effects.peers.insert(peer)
     }
 }
 

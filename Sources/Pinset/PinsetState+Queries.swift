@@ -60,11 +60,13 @@ extension PinsetState {
         for entry in manifest.entries {
             switch entry {
             case .reserved(let reservation):
-                progress.reservedByteCount += reservation.byteCount * reservation.peers.count
+                for _ in reservation.peers {
+                    progress.reservedByteCount.addClamping(reservation.byteCount)
+                }
             case .sealed(let cid):
                 progress.sealedCount += 1
-                progress.sealedPayloadByteCount +=
-                    shards[cid]?.description.payloadByteCount ?? 0
+                progress.sealedPayloadByteCount.addClamping(
+                    shards[cid]?.description.payloadByteCount ?? 0)
             }
         }
         return progress

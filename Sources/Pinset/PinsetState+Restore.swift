@@ -121,7 +121,10 @@ extension PinsetState {
             guard shard.description.cid == cid else { throw .badValue(what: "shard row") }
             for copy in shard.copies { shardsOnPeer[copy.peer, default: []].insert(cid) }
         }
-        let named = Set(shardsOnPeer.keys).union(drops.keys)
+        let reservedOn = manifests.values.flatMap(\.entries).flatMap { entry -> [PeerID] in
+            if case .reserved(let reservation) = entry { reservation.peers } else { [] }
+        }
+        let named = Set(shardsOnPeer.keys).union(drops.keys).union(reservedOn)
         if let stranger = named.sorted().first(where: { peers[$0] == nil }) {
             throw .missingField(what: "state", field: "peer \(stranger)")
         }

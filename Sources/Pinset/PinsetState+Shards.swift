@@ -125,6 +125,7 @@ extension PinsetState {
         let index = shards[cid]?.copies.partitionPoint { $0.peer < receipt.peer } ?? 0
         shards[cid]?.copies.insert(copy, at: index)
         shardsOnPeer[receipt.peer, default: []].insert(cid)
+        effects.peers.insert(receipt.peer)
         updatePeer(receipt.peer) {
             $0.copiesByteCount += receipt.fileByteCount
             $0.copyCount += 1
@@ -152,6 +153,7 @@ extension PinsetState {
         drops[peer, default: [:]][cid] = record
         updatePeer(peer) { $0.droppingByteCount += fileByteCount }
         dirty.drops.insert(DropKey(peer: peer, shard: cid))
+        effects.peers.insert(peer)
     }
 
     // MARK: - Memory of drops
@@ -182,9 +184,14 @@ extension PinsetState {
     private func check(
         _ shard: ShardDescription, against reservation: Reservation, in id: UploadID
     ) throws(Refusal) {
-        guard shard.blockCount >= 1, shard.payloadByteCount >= 0, shard.fileByteCount >= 1,
+        guard shard.blockCount >= 1, shard.payloadByteCount >= 0,
+            shard.payloadByteCount < shard.fileByteCount,
             shard.depth == 1 || shard.depth == 2
-        else { throw .badArgument("a shard has blocks, a file, and one or two levels of lists") }
+        else {
+            throw .badArgument(
+                "a shard has at least one block, a file longer than its blocks, and one or two "
+                    + "levels of lists")
+        }
         guard shard.fileByteCount <= reservation.byteCount else {
             throw .shardLargerThanReserved(
                 fileByteCount: shard.fileByteCount, reservedByteCount: reservation.byteCount)

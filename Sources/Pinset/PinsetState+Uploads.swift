@@ -127,8 +127,8 @@ extension PinsetState {
                     number: number, found: shard.copies.count, required: required)
             }
             cids.append(cid)
-            total.blockCount += shard.description.blockCount
-            total.payloadByteCount += shard.description.payloadByteCount
+            total.blockCount.addClamping(shard.description.blockCount)
+            total.payloadByteCount.addClamping(shard.description.payloadByteCount)
         }
         let sealedCount = manifest.entries.count {
             if case .sealed = $0 { true } else { false }
@@ -150,6 +150,14 @@ extension PinsetState {
         guard computed == given else {
             throw .clusterDAGDiffers(computed: computed, given: given)
         }
+    }
+}
+
+extension Int {
+    /// Adds a number from 0 up; a sum that does not fit becomes the largest number.
+    mutating func addClamping(_ other: Int) {
+        let (sum, overflows) = addingReportingOverflow(other)
+        self = overflows ? .max : sum
     }
 }
 

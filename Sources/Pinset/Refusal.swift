@@ -44,8 +44,8 @@ package enum Refusal: Error, Equatable, Sendable, CustomStringConvertible {
             "peer \(peer) is known with storage \(known), this is \(given); put the right data "
                 + "directory back, or give the old one up with --replace-storage"
         case .peerHoldsShards(let peer, let copies, let reserved):
-            "peer \(peer) holds \(copies) shards and \(reserved) reserved bytes; drain it first, "
-                + "or accept the loss of its copies"
+            "peer \(peer) still has shards (\(copies)) or reserved bytes (\(reserved)); drain it "
+                + "first, or accept the loss of its copies"
         case .noSpace, .tooLittleRoom, .noSpaceToExtend: spaceDescription
         case .uploadExists, .unknownUpload, .uploadEnded, .uploadRenewed: uploadDescription
         case .receiptFromStranger, .receiptTwice, .receiptOutdated, .receiptSize, .tooFewReceipts:
@@ -94,7 +94,7 @@ package enum Refusal: Error, Equatable, Sendable, CustomStringConvertible {
         case .receiptSize(let peer, let count, let expected):
             "peer \(peer) stored \(count) bytes of a shard of \(expected); send it again"
         case .tooFewReceipts(let found, let required):
-            "\(found) copies are on disk, \(required) are needed; send the shard to more peers"
+            "copies on disk: \(found) of \(required) needed; send the shard to more peers"
         default: preconditionFailure("no refusal for a receipt")
         }
     }
@@ -118,7 +118,7 @@ package enum Refusal: Error, Equatable, Sendable, CustomStringConvertible {
         case .tooManyShards(let sealed, let count):
             "\(sealed) shards are sealed, the commit names \(count)"
         case .tooFewCopies(let number, let found, let required):
-            "shard \(number) has \(found) copies left, \(required) are needed; upload again"
+            "copies left of shard \(number): \(found) of \(required) needed; upload again"
         case .clusterDAGDiffers(let computed, let given):
             "the cluster DAG of these shards is \(computed), not \(given)"
         default: preconditionFailure("no refusal for a shard")

@@ -8,6 +8,8 @@ package enum SnapshotError: Error, Equatable, Sendable, CustomStringConvertible 
     case cut(rowCount: Int)
     case damaged(digest: String, expected: String)
     case badState(WireError)
+    /// The rows contradict each other.
+    case unsound(firstFinding: String)
 
     package var description: String {
         switch self {
@@ -21,6 +23,7 @@ package enum SnapshotError: Error, Equatable, Sendable, CustomStringConvertible 
             "the snapshot's rows have digest \(digest), its last line says \(expected); export "
                 + "it again"
         case .badState(let error): "the snapshot's rows make no state: \(error)"
+        case .unsound(let finding): "the snapshot contradicts itself: \(finding)"
         }
     }
 }
@@ -55,7 +58,7 @@ package enum StateSnapshot {
         try body(line(end))
     }
 
-    /// Restores a state from its lines, checking number and digest.
+    /// Restores a state from its lines, checking their number, the digest and the state's laws.
     package static func read(_ lines: some Sequence<[UInt8]>) throws(SnapshotError) -> PinsetState {
         var rows: [StateRow] = []
         var end: (rowCount: Int, digest: String)?
@@ -82,6 +85,7 @@ package enum StateSnapshot {
         }
         let digest = Hexadecimal.text(state.digest())
         guard digest == end.digest else { throw .damaged(digest: digest, expected: end.digest) }
+        if let finding = state.checkInvariants().first { throw .unsound(firstFinding: finding) }
         return state
     }
 

@@ -148,6 +148,8 @@ extension AllocationPolicy: WireValue {
         } catch {
             throw .badValue(what: "an allocation policy")
         }
+        // The policy sorts its peers; a command has one form only.
+        guard userAllocations == allowed else { throw .badValue(what: "an allocation policy") }
     }
 }
 

@@ -56,8 +56,11 @@ struct AllocationRound {
         let found = chosen.count + candidates.count
         guard found < required else { return }
         var counts = VerdictCounts()
-        for case .some(let verdict) in verdicts { counts.count(verdict) }
-        let largestFree = peers.filter { $0.state == .up }.map(\.freeByteCount).max() ?? 0
+        var largestFree = candidates.map { peers[$0].freeByteCount }.max() ?? 0
+        for case .some(let verdict) in verdicts {
+            counts.count(verdict)
+            if case .noRoom(_, let free) = verdict { largestFree = max(largestFree, free) }
+        }
         throw .tooFewPeersWithRoom(
             AllocationShortfall(
                 shardByteCount: request.shardByteCount, required: required, found: found,

@@ -3,14 +3,26 @@
 /// Blocked Bloom filter: all bits of a key lie in one 512-bit block (Putze, Sanders, Singler:
 /// "Cache-, hash- and space-efficient Bloom filters", 2007). About 1.5 % false answers at 10 bits
 /// a key.
-final class BloomFilter {
-    let byteCount: Int
+///
+/// `@unchecked Sendable`: written by whoever builds it, then only read.
+package final class BloomFilter: @unchecked Sendable {
+    package let byteCount: Int
     private let words: UnsafeMutablePointer<UInt64>
     private let blockCount: UInt64
 
-    static let bitsPerKey = 10
+    private static let bitsPerKey = 10
     private static let wordsPerBlock = 8
     private static let bitsSetPerKey = 6
+
+    /// A filter that takes at most half of what is left of a budget, so that later ones get their
+    /// share too; `nil` if it would be too dense to be of use.
+    package convenience init?(keyCount: Int, remainingByteCount: Int) {
+        let wanted = max(64, keyCount * BloomFilter.bitsPerKey / 8)
+        let byteCount = min(wanted, remainingByteCount / 2)
+        // Below three bits a key a filter says "maybe" more often than "no".
+        guard byteCount >= 64, byteCount * 8 >= keyCount * 3 else { return nil }
+        self.init(byteCount: byteCount)
+    }
 
     /// - Parameter byteCount: At least 64; rounded down to whole blocks.
     init(byteCount: Int) {
@@ -24,7 +36,8 @@ final class BloomFilter {
 
     deinit { words.deallocate() }
 
-    func insert(_ hash: UInt64) {
+    /// - Parameter hash: Uniform bits that stand for the key.
+    package func insert(_ hash: UInt64) {
         let block = block(of: hash)
         var bits = hash &* 0x9e37_79b9_7f4a_7c15
         for _ in 0..<BloomFilter.bitsSetPerKey {
@@ -34,7 +47,8 @@ final class BloomFilter {
         }
     }
 
-    func mayContain(_ hash: UInt64) -> Bool {
+    /// `false` only for keys that were not inserted.
+    package func mayContain(_ hash: UInt64) -> Bool {
         let block = block(of: hash)
         var bits = hash &* 0x9e37_79b9_7f4a_7c15
         for _ in 0..<BloomFilter.bitsSetPerKey {

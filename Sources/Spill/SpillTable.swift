@@ -97,7 +97,7 @@ package final class SpillTable {
     package func forEachSorted(_ body: (SpillKey, UInt64) throws -> Void) throws {
         if let failure { throw failure }
         if recent.count > 0 { try noting { try spill() } }
-        let cursors = runsNewestFirst.map { SortedRunCursor($0.run, in: $0.file) }
+        let cursors = try runsNewestFirst.map { try SortedRunCursor($0.run, in: $0.file) }
         try mergeSortedRuns(cursors, layout: SpillTable.layout) { entry in
             try body(SpillKey(loading: entry), loadBigEndian(entry + SpillKey.byteCount))
         }
@@ -146,7 +146,7 @@ package final class SpillTable {
         _ runs: [StoredRun]
     ) throws -> (SortedRun, any ScratchFile, BloomFilter?) {
         var writer = try makeWriter(entryCount: runs.reduce(0) { $0 + $1.run.entryCount })
-        let cursors = runs.reversed().map { SortedRunCursor($0.run, in: $0.file) }
+        let cursors = try runs.reversed().map { try SortedRunCursor($0.run, in: $0.file) }
         try mergeSortedRuns(cursors, layout: SpillTable.layout) { entry in
             try writer.append(
                 SpillKey(loading: entry), loadBigEndian(entry + SpillKey.byteCount))
@@ -157,16 +157,9 @@ package final class SpillTable {
     private func makeWriter(entryCount: Int) throws -> SpillRunWriter {
         SpillRunWriter(
             layout: SpillTable.layout, file: try scratch.makeFile(), entryCount: entryCount,
-            filter: makeFilter(entryCount: entryCount), mixer: mixer)
-    }
-
-    /// No filter takes more than half of what is left, so that later runs have theirs too.
-    private func makeFilter(entryCount: Int) -> BloomFilter? {
-        let wanted = max(64, entryCount * BloomFilter.bitsPerKey / 8)
-        let byteCount = min(wanted, (filterByteLimit - filterByteCount) / 2)
-        // Below three bits a key a filter says "maybe" more often than "no".
-        guard byteCount >= 64, byteCount * 8 >= entryCount * 3 else { return nil }
-        return BloomFilter(byteCount: byteCount)
+            filter: BloomFilter(
+                keyCount: entryCount, remainingByteCount: filterByteLimit - filterByteCount),
+            mixer: mixer)
     }
 
     private func noting<Result>(_ body: () throws -> Result) throws -> Result {

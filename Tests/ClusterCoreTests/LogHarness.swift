@@ -81,8 +81,8 @@ extension PinsetDriver {
         while true {
             do {
                 return try await append(command, as: requestID)
-            } catch LogError.unknownOutcome {
-                continue
+            } catch {
+                guard case .unknownOutcome = error else { throw error }
             }
         }
     }

@@ -9,7 +9,8 @@ import Testing
 /// The state file: what it refuses, what it survives, what it keeps.
 @Suite struct LogStoreTests {
     @Test func everyCommitWaitsForTheDisk() throws {
-        let store = try StateStore(path: try LogHarness().statePath)
+        let harness = try LogHarness()
+        let store = try StateStore(path: harness.statePath)
         let (synchronous, journal) = try store.pool.writeWithoutTransaction { db in
             (
                 try Int.fetchOne(db, sql: "PRAGMA synchronous"),
@@ -138,7 +139,8 @@ import Testing
 
     /// A change of the format shows here first.
     @Test func theSchemaIsTheOneOfFormatVersion1() throws {
-        let store = try StateStore(path: try LogHarness().statePath)
+        let harness = try LogHarness()
+        let store = try StateStore(path: harness.statePath)
         let schema = try store.pool.read { db in
             try String.fetchAll(db, sql: "SELECT sql FROM sqlite_schema ORDER BY name").map {
                 $0.split(whereSeparator: \.isWhitespace).joined(separator: " ")

@@ -12,9 +12,10 @@ import VectorInputs
         var car = try CARImport(
             roots: roots ?? blocks.roots, scratch: MemoryScratch(), seed: 0)
         for cid in order ?? blocks.order {
-            #expect(try blocks.load(cid).withUnsafeBytes { try car.add(cid, $0) } == .new)
+            _ = try blocks.load(cid).withUnsafeBytes { try car.add(cid, $0) }
         }
-        #expect(car.blockCount == (order ?? blocks.order).count)
+        // One fixture holds a block under both versions of its CID.
+        #expect(car.blockCount == Set((order ?? blocks.order).map(\.asV1)).count)
         return try car.finish()
     }
 

@@ -48,8 +48,8 @@ import Testing
         #expect(error?.reason == .tooDeep)
     }
 
-    @Test func twoMillionNumbersAreScanned() throws {
-        let count = (2 << 20) - 5
+    @Test func manyNumbersAreScanned() throws {
+        let count = 200_000
         let head: [UInt8] =
             [0x9a] + (0..<4).map { UInt8(truncatingIfNeeded: count >> (24 - 8 * $0)) }
         #expect(try links(head + [UInt8](repeating: 1, count: count)) == [])

@@ -10,7 +10,8 @@ import Testing
         var random = SeededGenerator(seed: seed)
         var blocks = TestBlocks()
         return (0..<count).map { index in
-            let name = random.bytes(Int.random(in: 0...20, using: &random)) + Array("\(index)".utf8)
+            let name =
+                Array("\(index)-".utf8) + random.bytes(Int.random(in: 0...20, using: &random))
             return (name, blocks.add(.raw, name))
         }
     }

@@ -92,7 +92,7 @@ struct DagPBTests {
     @Test(arguments: UInt64(1)...30)
     func noiseNeverTraps(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
-        for _ in 0..<200 {
+        for _ in 0..<60 {
             var bytes = randomNode(&random).encoded() + random.bytes(0...8)
             if !bytes.isEmpty {
                 for _ in 0..<3 {

@@ -38,6 +38,10 @@ struct PeerIDTests {
         for text in ["", "nobody", "12D3KooW", "12D3KooW0", String(text.dropLast()) + "l"] {
             #expect(throws: PeerIDError.self) { try PeerID(text) }
         }
+        // A secp256k1 key type in front of as many bytes.
+        #expect(throws: PeerIDError.unsupportedKey) {
+            try PeerID(bytes: hex("002408021220") + key)
+        }
         #expect(throws: PeerIDError.unsupportedKey) {
             try PeerID("QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N")
         }

@@ -104,7 +104,7 @@ private struct TwelveByteRun {
             var model: [UInt64: UInt32] = [:]
             for run in runs.reversed() { for entry in run.entries { model[entry.key] = entry.number } }
             var merged: [(UInt64, UInt32)] = []
-            let cursors = runs.map { SortedRunCursor($0.run, in: $0.reader, bufferByteCount: 37) }
+            let cursors = try runs.map { try SortedRunCursor($0.run, in: $0.reader, bufferByteCount: 37) }
             try mergeSortedRuns(cursors, layout: layout) { entry in
                 merged.append(
                     (

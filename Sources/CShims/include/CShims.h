@@ -27,3 +27,6 @@ void cshims_trim_malloc(void);
 
 /// Names the calling thread (at most 15 characters) for ps, perf and debuggers.
 void cshims_name_thread(const char *name);
+
+/// Processors this process may run on, at least 1.
+int cshims_processor_count(void);

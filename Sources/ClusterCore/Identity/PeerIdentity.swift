@@ -100,9 +100,10 @@ extension PeerIdentity {
         } catch {
             throw .malformed(path: path, finding: "the private key is not an Ed25519 key")
         }
-        guard document.id == identity.peer.description,
-            Array(framed[36...]) == identity.peer.publicKey
-        else {
+        guard Array(framed[36...]) == identity.peer.publicKey else {
+            throw .malformed(path: path, finding: "the halves of the key do not belong together")
+        }
+        guard document.id == identity.peer.description else {
             throw .keyDiffers(
                 path: path, named: document.id, found: identity.peer.description)
         }

@@ -10,7 +10,7 @@ package actor PinsetDriver {
     package static let commandByteLimit = 512 << 10
 
     private let executor: QueueExecutor
-    private let store: StateStore
+    nonisolated let store: StateStore
     private let log: any ClusterLog
     private let clock: @Sendable () -> LogTime
     private let logger: Logger
@@ -190,6 +190,13 @@ extension PinsetDriver {
         let inbox = EffectInbox()
         if closed == nil { inboxes.append(inbox) } else { inbox.finish() }
         return EffectStream(inbox: inbox)
+    }
+
+    /// Writes the saved state as lines of JSON without holding the log; see `StateExport`.
+    package nonisolated func exportState(
+        to write: @escaping @Sendable ([UInt8]) throws -> Void
+    ) async throws {
+        try await store.exportState(to: write)
     }
 
     /// A digest of the whole state, equal on all peers at the same applied index.

@@ -74,7 +74,12 @@ package final class StateStore: Sendable {
 
     /// Releases the file after the last transaction. Later calls throw.
     package func close() throws(StateStoreError) {
-        try Self.naming(path) { try pool.close() }
+        try Self.naming(path) {
+            // The write-ahead log is moved into the file, so that a stopped peer's state is one file.
+            // A reader may be in the way; then the next opening does it, and nothing is lost.
+            _ = try? pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+            try pool.close()
+        }
     }
 }
 

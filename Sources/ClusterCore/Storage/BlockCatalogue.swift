@@ -58,13 +58,18 @@ package final class BlockCatalogue: Sendable {
                 continue
             }
             snapshot.nextSequence = max(snapshot.nextSequence, sequence + 1)
-            if let run = try BlockCatalogueRun.open(path, sequence: sequence) {
+            let filterByteCount =
+                limits.filterByteLimit - found.reduce(0) { $0 + $1.filterByteCount }
+            if let run = try BlockCatalogueRun.open(
+                path, sequence: sequence, filterByteCount: filterByteCount)
+            {
                 found.append(run)
             } else {
                 try FileSystem.removeFile(path)
             }
         }
-        snapshot.nextSerial = (found.compactMap(\.serials.last).max()).map { $0 + 1 } ?? 0
+        snapshot.nextSerial =
+            (found.compactMap { $0.shards.last?.serial }.max()).map { $0 + 1 } ?? 0
 
         // A crash between writing a merged run and removing its sources leaves both; the merged run
         // has the higher sequence and covers all they have.
@@ -148,16 +153,17 @@ package final class BlockCatalogue: Sendable {
             if keys.count < limits.memoryEntryLimit {
                 next.recent.add(serial, sortedKeys: keys)
             } else {
-                let path = runPath(next.nextSequence)
-                let writer = try BlockCatalogueRunWriter(path, expectedEntryCount: keys.count * 2)
+                let writer = try makeWriter(next, expectedEntryCount: keys.count * 2)
                 for key in keys { try writer.append(key, serial) }
                 while let key = try nextKey() { try writer.append(key, serial) }
-                next.append(try writer.finish(serials: [serial], sequence: next.nextSequence))
+                let shard = BlockCatalogueShard(
+                    serial: serial, entryCount: UInt32(writer.entryCount))
+                next.append(try writer.finish(shards: [shard], sequence: next.nextSequence))
             }
             next.dead.remove(serial)
             next.nextSerial = max(next.nextSerial, serial + 1)
             if next.recent.count >= limits.memoryEntryLimit
-                || next.recent.serials.count >= limits.memoryShardLimit
+                || next.recent.shards.count >= limits.memoryShardLimit
             {
                 try writeRecent(&next)
             }
@@ -188,14 +194,22 @@ package final class BlockCatalogue: Sendable {
 
     private func writeRecent(_ next: inout Snapshot) throws(IOError) {
         let recent = next.recent
-        let writer = try BlockCatalogueRunWriter(
-            runPath(next.nextSequence), expectedEntryCount: recent.count)
+        let writer = try makeWriter(next, expectedEntryCount: recent.count)
         for index in 0..<recent.count {
             try writer.append(recent.keys[index], recent.keySerials[index])
         }
-        next.append(
-            try writer.finish(serials: recent.serials.sorted(), sequence: next.nextSequence))
+        let shards = recent.shards.sorted { $0.serial < $1.serial }
+        next.append(try writer.finish(shards: shards, sequence: next.nextSequence))
         next.recent = BlockCatalogueMemory()
+    }
+
+    /// A writer for the run whose sequence number is next.
+    private func makeWriter(
+        _ next: Snapshot, expectedEntryCount: Int
+    ) throws(IOError) -> BlockCatalogueRunWriter {
+        try BlockCatalogueRunWriter(
+            runPath(next.nextSequence), expectedEntryCount: expectedEntryCount,
+            filterByteCount: limits.filterByteLimit - next.filterByteCount)
     }
 
     // MARK: Merging
@@ -207,15 +221,19 @@ package final class BlockCatalogue: Sendable {
     @discardableResult
     package func mergeIfNeeded() throws(IOError) -> Bool {
         try merging.withLock { _ throws(IOError) in
-            let (runs, dead, sequence) = snapshot.withLock { snapshot in
-                let runs = snapshot.runsToMerge(growthFactor: limits.growthFactor)
-                // The file's name is taken before others write theirs.
-                if !runs.isEmpty { snapshot.nextSequence += 1 }
-                return (runs, snapshot.dead, snapshot.nextSequence - 1)
+            let (runs, before) = changing.withLock { _ in
+                snapshot.withLock { snapshot in
+                    defer { snapshot.nextSequence += 1 }  // taken before others write their files
+                    let runs = snapshot.runsToMerge(growthFactor: limits.growthFactor)
+                    return (runs, snapshot)
+                }
             }
             guard !runs.isEmpty else { return false }
+            let sequence = before.nextSequence
+            let freed = runs.reduce(0) { $0 + $1.filterByteCount }
             let merged = try BlockCatalogueRun.merge(
-                runs, dropping: dead, to: runPath(sequence), sequence: sequence)
+                runs, dropping: before.dead, to: runPath(sequence), sequence: sequence,
+                filterByteCount: limits.filterByteLimit - before.filterByteCount + freed)
             if merged != nil {
                 // The sources may only go when their successor survives a power cut.
                 try FileSystem.synchronizeDirectory(directory)
@@ -245,14 +263,18 @@ package struct BlockCatalogueLimits: Sendable {
     package var growthFactor: Int
     /// At this many runs `add` merges by itself.
     package var runLimit: Int
+    /// Memory for the filters of all runs together; enough for ten million blocks at full strength.
+    package var filterByteLimit: Int
 
     package init(
-        memoryEntryLimit: Int, memoryShardLimit: Int, growthFactor: Int, runLimit: Int = 48
+        memoryEntryLimit: Int, memoryShardLimit: Int, growthFactor: Int, runLimit: Int = 48,
+        filterByteLimit: Int = 16 << 20
     ) {
         self.memoryEntryLimit = memoryEntryLimit
         self.memoryShardLimit = memoryShardLimit
         self.growthFactor = growthFactor
         self.runLimit = runLimit
+        self.filterByteLimit = filterByteLimit
     }
 
     package static let standard = BlockCatalogueLimits(
@@ -271,8 +293,11 @@ package struct BlockCatalogueStatistics: Equatable, Sendable {
 
 extension BlockCatalogue.Snapshot {
     fileprivate func covers(_ serial: UInt32) -> Bool {
-        recent.serials.contains(serial) || runs.contains { $0.covers(serial) }
+        recent.covers(serial) || runs.contains { $0.covers(serial) }
     }
+
+    /// Memory the filters of all runs take.
+    fileprivate var filterByteCount: Int { runs.reduce(0) { $0 + $1.filterByteCount } }
 
     /// Adds the run of the sequence number that is next.
     fileprivate mutating func append(_ run: BlockCatalogueRun) {
@@ -282,7 +307,7 @@ extension BlockCatalogue.Snapshot {
     }
 
     fileprivate mutating func sortRuns() {
-        runs.sort { ($1.entryCount, $1.sequence) < ($0.entryCount, $0.sequence) }
+        runs.sort { ($1.entryCount, $0.sequence) < ($0.entryCount, $1.sequence) }
     }
 
     /// The shorter end of the runs, from the longest one that breaks the rule.

@@ -3,9 +3,11 @@ struct BlockCatalogueMemory: Sendable {
     private(set) var keys: [UInt64] = []
     private(set) var keySerials: [UInt32] = []
     /// The shards, in the order they came.
-    private(set) var serials: [UInt32] = []
+    private(set) var shards: [BlockCatalogueShard] = []
 
     var count: Int { keys.count }
+
+    func covers(_ serial: UInt32) -> Bool { shards.contains { $0.serial == serial } }
 
     func appendSerials(for key: UInt64, to found: inout [UInt32]) {
         var low = 0
@@ -22,7 +24,6 @@ struct BlockCatalogueMemory: Sendable {
 
     /// Adds a shard that is not here. Cost grows with the entries that are.
     mutating func add(_ serial: UInt32, sortedKeys: [UInt64]) {
-        serials.append(serial)
         let oldKeys = keys
         let oldSerials = keySerials
         let total = oldKeys.count + sortedKeys.count
@@ -42,13 +43,15 @@ struct BlockCatalogueMemory: Sendable {
             keys.append(key)
             keySerials.append(serial)
         }
+        let entryCount = UInt32(keys.count - old)
+        shards.append(BlockCatalogueShard(serial: serial, entryCount: entryCount))
         keys.append(contentsOf: oldKeys[old...])
         keySerials.append(contentsOf: oldSerials[old...])
     }
 
     mutating func remove(_ serial: UInt32) {
-        guard serials.contains(serial) else { return }
-        serials.removeAll { $0 == serial }
+        guard covers(serial) else { return }
+        shards.removeAll { $0.serial == serial }
         let kept = keys.indices.filter { keySerials[$0] != serial }
         keys = kept.map { keys[$0] }
         keySerials = kept.map { keySerials[$0] }

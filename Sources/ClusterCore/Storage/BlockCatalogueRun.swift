@@ -2,6 +2,13 @@ import Glibc
 import PosixIO
 import Spill
 
+/// A shard as a run or the memory part knows it.
+struct BlockCatalogueShard: Equatable, Sendable {
+    let serial: UInt32
+    /// Different keys it had when it was added.
+    let entryCount: UInt32
+}
+
 /// A file of sorted catalogue entries that never changes. All numbers are big-endian:
 ///
 ///     0    "BLKCATLG"                              8 bytes
@@ -16,8 +23,8 @@ final class BlockCatalogueRun: Sendable {
     let path: String
     let sequence: UInt64
     /// The shards whose entries are all here, ascending; some may have none.
-    let serials: [UInt32]
-    private let entryCounts: [UInt32]
+    let shards: [BlockCatalogueShard]
+    private let filter: BloomFilter?
     private let file: FileDescriptor
     private let run: SortedRun
 
@@ -28,42 +35,48 @@ final class BlockCatalogueRun: Sendable {
     static let shardByteCount = 8
 
     init(
-        path: String, sequence: UInt64, file: FileDescriptor, run: SortedRun, serials: [UInt32],
-        entryCounts: [UInt32]
+        path: String, sequence: UInt64, file: FileDescriptor, run: SortedRun,
+        shards: [BlockCatalogueShard], filter: BloomFilter?
     ) {
         self.path = path
         self.sequence = sequence
         self.file = file
         self.run = run
-        self.serials = serials
-        self.entryCounts = entryCounts
+        self.shards = shards
+        self.filter = filter
     }
 
     var entryCount: Int { run.entryCount }
 
+    var serials: some Sequence<UInt32> { shards.lazy.map(\.serial) }
+
+    /// Memory the filter takes.
+    var filterByteCount: Int { filter?.byteCount ?? 0 }
+
     var fileByteCount: Int {
         BlockCatalogueRun.headerByteCount + entryCount * BlockCatalogueRun.layout.entryByteCount
-            + serials.count * BlockCatalogueRun.shardByteCount
+            + shards.count * BlockCatalogueRun.shardByteCount
     }
 
     func entryCount(without dead: Set<UInt32>) -> Int {
         guard !dead.isEmpty else { return entryCount }
-        return zip(serials, entryCounts).reduce(entryCount) {
-            dead.contains($1.0) ? $0 - Int($1.1) : $0
+        return shards.reduce(entryCount) {
+            dead.contains($1.serial) ? $0 - Int($1.entryCount) : $0
         }
     }
 
     func covers(_ serial: UInt32) -> Bool {
         var low = 0
-        var high = serials.count
+        var high = shards.count
         while low < high {
             let middle = (low + high) / 2
-            if serials[middle] < serial { low = middle + 1 } else { high = middle }
+            if shards[middle].serial < serial { low = middle + 1 } else { high = middle }
         }
-        return low < serials.count && serials[low] == serial
+        return low < shards.count && shards[low].serial == serial
     }
 
     func appendSerials(for key: UInt64, to found: inout [UInt32]) throws(IOError) {
+        guard filter?.mayContain(key) ?? true else { return }
         do {
             try withUnsafeBytes(of: key.bigEndian) { key in
                 try run.forEachEntry(withKey: key, in: file) { entry in
@@ -109,14 +122,16 @@ final class BlockCatalogueRun: Sendable {
     ///
     /// - Returns: `nil` if there are no live shards.
     static func merge(
-        _ runs: [BlockCatalogueRun], dropping dead: Set<UInt32>, to path: String, sequence: UInt64
+        _ runs: [BlockCatalogueRun], dropping dead: Set<UInt32>, to path: String, sequence: UInt64,
+        filterByteCount: Int
     ) throws(IOError) -> BlockCatalogueRun? {
-        let serials = Set(runs.flatMap(\.serials)).subtracting(dead).sorted()
-        guard !serials.isEmpty else { return nil }
+        let shards = mergedShards(runs, dropping: dead)
+        guard !shards.isEmpty else { return nil }
         do {
             let writer = try BlockCatalogueRunWriter(
-                path, expectedEntryCount: runs.reduce(0) { $0 + $1.entryCount })
-            let cursors = runs.map { SortedRunCursor($0.run, in: $0.file) }
+                path, expectedEntryCount: shards.reduce(0) { $0 + Int($1.entryCount) },
+                filterByteCount: filterByteCount)
+            let cursors = try runs.map { try SortedRunCursor($0.run, in: $0.file) }
             try mergeSortedRuns(cursors, layout: layout) { entry in
                 let serial = UInt32(
                     bigEndian: entry.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
@@ -125,11 +140,23 @@ final class BlockCatalogueRun: Sendable {
                     try writer.append(key, serial)
                 }
             }
-            return try writer.finish(serials: serials, sequence: sequence, isDurable: true)
+            return try writer.finish(shards: shards, sequence: sequence, isDurable: true)
         } catch let error as IOError {
             throw error
         } catch {
             preconditionFailure("a file descriptor throws IOError only: \(error)")
         }
+    }
+
+    /// The live shards of several runs, each once.
+    private static func mergedShards(
+        _ runs: [BlockCatalogueRun], dropping dead: Set<UInt32>
+    ) -> [BlockCatalogueShard] {
+        var merged: [BlockCatalogueShard] = []
+        let all = runs.flatMap(\.shards).sorted { $0.serial < $1.serial }
+        for shard in all where !dead.contains(shard.serial) && shard.serial != merged.last?.serial {
+            merged.append(shard)
+        }
+        return merged
     }
 }

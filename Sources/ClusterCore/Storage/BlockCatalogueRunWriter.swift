@@ -9,12 +9,15 @@ final class BlockCatalogueRunWriter {
     private let file: FileDescriptor
     private let buffer: BlockCatalogueBuffer
     private var run: SortedRunBuilder
-    private var entryCounts: [UInt32: UInt32] = [:]
-    private var entryCount = 0
+    private let filter: BloomFilter?
+    private(set) var entryCount = 0
     private var last: (key: UInt64, serial: UInt32)?
     private var isFinished = false
 
-    init(_ path: String, expectedEntryCount: Int) throws(IOError) {
+    /// - Parameters:
+    ///   - expectedEntryCount: Sizes what is kept in memory of the run; need not be exact.
+    ///   - filterByteCount: Memory left for filters.
+    init(_ path: String, expectedEntryCount: Int, filterByteCount: Int) throws(IOError) {
         self.path = path
         temporaryPath = path + ".new"
         try FileSystem.removeFile(temporaryPath)
@@ -23,6 +26,7 @@ final class BlockCatalogueRunWriter {
         run = SortedRunBuilder(
             layout: BlockCatalogueRun.layout, expectedEntryCount: expectedEntryCount,
             byteOffset: UInt64(BlockCatalogueRun.headerByteCount))
+        filter = BloomFilter(keyCount: expectedEntryCount, remainingByteCount: filterByteCount)
     }
 
     deinit {
@@ -43,35 +47,32 @@ final class BlockCatalogueRunWriter {
         entry.storeBytes(of: serial.bigEndian, toByteOffset: 8, as: UInt32.self)
         run.add(UnsafeRawPointer(entry))
         buffer.advance(BlockCatalogueRun.layout.entryByteCount)
-        entryCounts[serial, default: 0] += 1
+        filter?.insert(key)
         entryCount += 1
     }
 
     /// - Parameters:
-    ///   - serials: All shards of the run, ascending, those without entries included.
+    ///   - shards: All shards of the run, ascending, those without entries included.
     ///   - isDurable: Wait until the contents are on the disk.
     func finish(
-        serials: [UInt32], sequence: UInt64, isDurable: Bool = false
+        shards: [BlockCatalogueShard], sequence: UInt64, isDurable: Bool = false
     ) throws(IOError) -> BlockCatalogueRun {
-        let counts = serials.map { entryCounts[$0] ?? 0 }
-        precondition(
-            counts.reduce(0) { $0 + Int($1) } == entryCount, "every entry's shard is listed")
-        for (serial, count) in zip(serials, counts) {
+        for shard in shards {
             if buffer.room < BlockCatalogueRun.shardByteCount { try buffer.flush(to: file) }
-            buffer.next.storeBytes(of: serial.bigEndian, as: UInt32.self)
-            buffer.next.storeBytes(of: count.bigEndian, toByteOffset: 4, as: UInt32.self)
+            buffer.next.storeBytes(of: shard.serial.bigEndian, as: UInt32.self)
+            buffer.next.storeBytes(of: shard.entryCount.bigEndian, toByteOffset: 4, as: UInt32.self)
             buffer.advance(BlockCatalogueRun.shardByteCount)
         }
         let checksum = try buffer.finish(to: file)
         let header = BlockCatalogueHeader(
-            shardCount: UInt32(serials.count), entryCount: UInt64(entryCount), checksum: checksum)
+            shardCount: UInt32(shards.count), entryCount: UInt64(entryCount), checksum: checksum)
         try file.writeAll(header.encoded(), at: 0)
         if isDurable { try file.synchronizeData() }
         try FileSystem.rename(temporaryPath, to: path)
         isFinished = true
         return BlockCatalogueRun(
-            path: path, sequence: sequence, file: file, run: run.makeRun(), serials: serials,
-            entryCounts: counts)
+            path: path, sequence: sequence, file: file, run: run.makeRun(), shards: shards,
+            filter: filter)
     }
 }
 

@@ -10,6 +10,8 @@ struct OpenDirectory {
     /// Whether anything below was sent, be it an empty directory that is left out.
     var hasSeenEntries = false
     var entries = DirectoryEntries()
+    /// Names of directories below that are parked.
+    var parkedChildren: Set<[UInt8]> = []
     /// What its parent has noted for it, if it was closed before.
     let noted: LinkMeasure?
 

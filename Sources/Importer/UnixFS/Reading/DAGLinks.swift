@@ -14,7 +14,10 @@ enum DAGLinks {
             throw .blockTooLarge(cid, byteCount: block.count)
         }
         switch cid.codec {
-        case .dagPB: return try dagPB(cid, block).links.map(\.cid)
+        case .dagPB:
+            // The usual leaf: Data and nothing else, not worth a copy.
+            if UnixFSNode.leadingData(in: block)?.upperBound == block.count { return [] }
+            return try dagPB(cid, block).links.map(\.cid)
         case .dagCBOR:
             do {
                 return try DagCBORLinkScanner.links(in: block)

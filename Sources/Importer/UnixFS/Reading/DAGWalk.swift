@@ -11,7 +11,7 @@ import Spill
 /// Memory does not grow with the DAG: at most `openLinkLimit` links (about 8 MiB) plus those of one
 /// node. When open nodes hold more, the one that is needed last is forgotten and asked for again
 /// on the way back. A node is open until its last link is taken, so chains of any length cost
-/// nothing; more than 65,536 open nodes are an error. Copies share the table of listed blocks: use
+/// nothing; more than `openNodeLimit` open nodes are an error. Copies share the table of listed blocks: use
 /// one.
 package struct DAGWalk {
     package enum Scope: Equatable, Sendable {
@@ -41,9 +41,8 @@ package struct DAGWalk {
         var next = 0
     }
 
-    static let maximumOpenNodeCount = 65_536
-
     private let openLinkLimit: Int
+    private let openNodeLimit: Int
     private var path: ArraySlice<CID>
     private var start: DAGWalkLink?
     private var frames: [Frame] = []
@@ -63,9 +62,11 @@ package struct DAGWalk {
     ///   - scratch: For the CIDs listed, when duplicates are not.
     ///   - seed: A random number: whoever made the DAG must not foresee how the table is laid out.
     ///   - openLinkLimit: Links kept in memory, apart from those of one node.
+    ///   - openNodeLimit: Nodes that may be open at once.
     package init(
         blocksOnTheWay: [CID] = [], terminal: CID, scope: Scope, listsDuplicates: Bool,
-        scratch: any ScratchSpace, seed: UInt64, openLinkLimit: Int = 65_536
+        scratch: any ScratchSpace, seed: UInt64, openLinkLimit: Int = 65_536,
+        openNodeLimit: Int = 65_536
     ) {
         path = blocksOnTheWay[...]
         let rule: DAGWalkLink.Rule =
@@ -77,6 +78,7 @@ package struct DAGWalk {
         start = DAGWalkLink(cid: terminal, rule: rule)
         listed = listsDuplicates ? nil : SpillTable(scratch: scratch, seed: seed)
         self.openLinkLimit = openLinkLimit
+        self.openNodeLimit = openNodeLimit
     }
 
     /// The next thing to do. Asking again without supplying an awaited block gives `needBlock`.
@@ -190,8 +192,8 @@ package struct DAGWalk {
         _ links: [DAGWalkLink], of node: DAGWalkLink
     ) throws(DAGReadError) {
         if links.isEmpty { return }
-        guard frames.count < Self.maximumOpenNodeCount else {
-            throw .tooDeep(node.cid, limit: Self.maximumOpenNodeCount)
+        guard frames.count < openNodeLimit else {
+            throw .tooDeep(node.cid, limit: openNodeLimit)
         }
         openLinkCount += links.count
         while openLinkCount > openLinkLimit, rememberedFrom < frames.count {

@@ -21,7 +21,7 @@ package struct DirectoryEntry: Equatable, Sendable {
 /// It does no I/O: `next` says which block it needs and `supply` takes it. Basic directories are
 /// listed in the order of their links, sharded ones in the order of the names' hashes. Memory: one
 /// block's links a level; a sharded directory has at most 21 levels.
-package struct DirectoryWalk {
+package struct DirectoryWalk: Sendable {
     package enum Step: Sendable {
         /// Give this block to `supply` before calling `next` again.
         case needBlock(CID)

@@ -13,7 +13,7 @@ import Multiformats
 ///
 /// Memory: the links of one node a level, at most `ReadingLimits.maximumOpenLinkCount` together.
 /// Links that hold no bytes of the range, and links to nothing (size 0), are never followed.
-package struct FileWalk {
+package struct FileWalk: Sendable {
     package enum Step: Sendable {
         /// Give this block to `supply` before calling `next` again.
         case needBlock(CID)
@@ -24,26 +24,25 @@ package struct FileWalk {
         case done
     }
 
-    private struct Link {
+    private struct Link: Sendable {
         let cid: CID
         let start: Int
         let byteCount: Int
         var end: Int { start + byteCount }
     }
 
-    private struct Frame {
+    private struct Frame: Sendable {
         let links: [Link]
         var next = 0
         /// Levels between these links and the root.
         let level: Int
     }
 
-    private enum Piece {
+    private enum Piece: Sendable {
         case leaf(CID, start: Int, byteCount: Int)
         case bytes([UInt8], start: Int)
     }
 
-    private let root: CID
     private var range: Range<Int>
     private var frames: [Frame] = []
     private var openLinkCount = 0
@@ -59,7 +58,6 @@ package struct FileWalk {
     ///   - range: Wanted bytes; what lies beyond the end is left out. `nil` means the whole file.
     /// - Throws: When `root` is an identity CID that holds no file.
     package init(root: CID, range: Range<Int>? = nil) throws(DAGReadError) {
-        self.root = root
         self.range = range ?? 0..<Int.max
         let link = Link(cid: root, start: 0, byteCount: 0)
         if root.isIdentity {
@@ -118,7 +116,8 @@ package struct FileWalk {
         for frame in frames.reversed() {
             for link in frame.links[frame.next...] where link.byteCount > 0 {
                 if link.end <= range.lowerBound { continue }
-                if link.start >= range.upperBound || found.count >= count { break }
+                if found.count >= count { return found }
+                if link.start >= range.upperBound { break }
                 if !link.cid.isIdentity { found.append(link.cid) }
                 if link.byteCount > ReadingLimits.maximumBlockByteCount { break }
             }
@@ -129,6 +128,7 @@ package struct FileWalk {
     // MARK: Links
 
     private mutating func takeLink() -> (Link, level: Int)? {
+        if range.isEmpty { return nil }
         while var frame = frames.popLast() {
             while frame.next < frame.links.count {
                 let link = frame.links[frame.next]

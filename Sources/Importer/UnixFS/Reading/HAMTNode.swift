@@ -7,7 +7,7 @@ import Multiformats
 /// walk of a directory is no longer than the data that was stored for it.
 struct HAMTNode {
     /// Where a block stands in its directory.
-    struct Position {
+    struct Position: Sendable {
         /// 0 for the root.
         var level = 0
         /// Hash bits that all names below share: the slots on the way, `level` times the bits of
@@ -17,7 +17,7 @@ struct HAMTNode {
         var fanout = 0
     }
 
-    enum Slot {
+    enum Slot: Sendable {
         case entry(DirectoryEntry)
         case child(CID, Position)
     }

@@ -29,7 +29,7 @@ package enum PathResolutionError: Error, CustomStringConvertible {
 /// It does no I/O: `next` says which block it needs and `supply` takes it. Names are compared byte
 /// by byte. Of a sharded directory only the shards on the way are read. What the path names is not
 /// fetched: it may be anything, also a symlink, which `UnixFSNode` tells.
-package struct PathResolver {
+package struct PathResolver: Sendable {
     package struct Resolution: Equatable, Sendable {
         /// What the path names.
         package let terminal: CID

@@ -112,7 +112,7 @@ package struct UnixFSNode: Sendable {
     }
 
     /// Position of a Data field that begins the block.
-    private static func leadingData(in block: UnsafeRawBufferPointer) -> Range<Int>? {
+    static func leadingData(in block: UnsafeRawBufferPointer) -> Range<Int>? {
         guard block.first == 0x0a else { return nil }
         var position = 1
         // A bad length is reported by the full decoder, which the caller falls back to.

@@ -1,0 +1,39 @@
+/// Paths of the HTTP API.
+package enum APIPath {
+    package static let add = "/add"
+    package static let id = "/id"
+    package static let version = "/version"
+    package static let peers = "/peers"
+    package static let allocations = "/allocations"
+    package static let pins = "/pins"
+    package static let shards = "/shards"
+    package static let uploads = "/uploads"
+    package static let ipfs = "/ipfs"
+    package static let livez = "/livez"
+    package static let readyz = "/readyz"
+    package static let metrics = "/metrics"
+    package static let ui = "/ui/"
+    package static let kuboAdd = "/api/v0/add"
+
+    package static func allocation(of cid: String) -> String { "\(allocations)/\(cid)" }
+    package static func pin(of cid: String) -> String { "\(pins)/\(cid)" }
+    package static func shardTable(of root: String) -> String { "\(shards)/\(root)" }
+    package static func shardWhy(of shard: String) -> String { "\(shards)/\(shard)/why" }
+    package static func upload(_ id: String) -> String { "\(uploads)/\(id)" }
+    package static func content(of cid: String) -> String { "\(ipfs)/\(cid)" }
+}
+
+/// Header and trailer fields, and media types, that the API gives a meaning.
+package enum APIField {
+    /// The trailer that repeats an error after the answer began; ipfs-cluster's client reads it.
+    package static let streamError = "X-Stream-Error"
+    package static let uploadID = "Upload-ID"
+    package static let uploadOffset = "Upload-Offset"
+    package static let idempotencyKey = "Idempotency-Key"
+    package static let requestID = "X-Request-ID"
+
+    package static let json = "application/json"
+    /// ipfs-cluster and Kubo call their line-delimited JSON this.
+    package static let jsonLines = "application/json"
+    package static let problem = "application/problem+json"
+}

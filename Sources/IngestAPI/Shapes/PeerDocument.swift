@@ -1,0 +1,89 @@
+/// A peer as `GET /id` and `GET /peers` show it: ipfs-cluster's fields, and ours for storage.
+package struct PeerDocument: Equatable, Sendable, Codable {
+    package var id: String
+    /// Multiaddresses of the peer port.
+    package var addresses: [String]
+    package var clusterPeers: [String]
+    package var clusterPeersAddresses: [String]
+    package var version: String
+    package var commit: String
+    package var rpcProtocolVersion: String
+    package var error: String
+    package var ipfs: IPFS
+    package var peername: String
+    /// Nil for a peer whose storage is not known.
+    package var storage: Storage?
+
+    /// Where ipfs-cluster shows the IPFS daemon behind a peer. There is none here.
+    package struct IPFS: Equatable, Sendable, Codable {
+        package var addresses: [String] = []
+        package var error = ""
+
+        package init() {}
+    }
+
+    /// What placement knows of a peer, in bytes of files.
+    package struct Storage: Equatable, Sendable, Codable {
+        package var capacityBytes: UInt64
+        package var usedBytes: UInt64
+        package var reservedBytes: UInt64
+        package var zone: String?
+        package var host: String?
+        /// `up`, `draining` or `down`.
+        package var state: String
+
+        private enum CodingKeys: String, CodingKey {
+            case zone, host, state
+            case capacityBytes = "capacity_bytes"
+            case usedBytes = "used_bytes"
+            case reservedBytes = "reserved_bytes"
+        }
+
+        package init(
+            capacityBytes: UInt64, usedBytes: UInt64, reservedBytes: UInt64, zone: String? = nil,
+            host: String? = nil, state: String = "up"
+        ) {
+            self.capacityBytes = capacityBytes
+            self.usedBytes = usedBytes
+            self.reservedBytes = reservedBytes
+            self.zone = zone
+            self.host = host
+            self.state = state
+        }
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case id, addresses, version, commit, error, ipfs, peername, storage
+        case clusterPeers = "cluster_peers"
+        case clusterPeersAddresses = "cluster_peers_addresses"
+        case rpcProtocolVersion = "rpc_protocol_version"
+    }
+
+    package init(
+        id: String, peername: String, version: String, commit: String = "",
+        addresses: [String] = [], clusterPeers: [String] = [],
+        clusterPeersAddresses: [String] = [], rpcProtocolVersion: String = "", error: String = "",
+        storage: Storage? = nil
+    ) {
+        self.id = id
+        self.addresses = addresses
+        self.clusterPeers = clusterPeers
+        self.clusterPeersAddresses = clusterPeersAddresses
+        self.version = version
+        self.commit = commit
+        self.rpcProtocolVersion = rpcProtocolVersion
+        self.error = error
+        ipfs = IPFS()
+        self.peername = peername
+        self.storage = storage
+    }
+}
+
+/// The answer of `GET /version`.
+package struct VersionDocument: Equatable, Sendable, Codable {
+    package var version: String
+
+    package init(version: String) {
+        self.version = version
+    }
+}

@@ -1,0 +1,7 @@
+import ArgumentParser
+import IngestClient
+
+@main
+struct IngestCommand: AsyncParsableCommand {
+    func run() async throws {}
+}

@@ -1,0 +1,154 @@
+import Configuration
+import Logging
+import PosixIO
+import SystemPackage
+import Yams
+
+/// Why the daemon cannot be configured as asked.
+enum ConfigurationError: Error, CustomStringConvertible {
+    case unknownKey(String, nearest: String, path: String)
+    case notASection(String, path: String)
+    case malformedFile(path: String, reason: String)
+    case value(Setting, given: String, allowed: String)
+    case exposed(address: String, missing: String)
+    case halfTLS
+
+    var description: String {
+        switch self {
+        case .unknownKey(let key, let nearest, let path):
+            "unknown setting '\(key)' in \(path); did you mean '\(nearest)'?"
+        case .notASection(let key, let path):
+            "'\(key)' in \(path) must be a section with settings below it"
+        case .malformedFile(let path, let reason): "\(path) cannot be read: \(reason)"
+        case .value(let setting, let given, let allowed):
+            "setting \(setting.name) is '\(given)'; allowed is \(allowed)"
+        case .exposed(let address, let missing):
+            "refusing to listen on \(address), which others can reach, without \(missing); set "
+                + "api.tls-certificate, api.tls-key and api.token-file, or listen on 127.0.0.1"
+        case .halfTLS: "api.tls-certificate and api.tls-key go together; one of them is missing"
+        }
+    }
+}
+
+/// The settings of a daemon, checked.
+struct DaemonConfiguration: Sendable {
+    var dataDirectory: String
+    var host: String
+    var port: Int
+    var tls: (certificate: String, key: String)?
+    var token: String?
+    var idleTimeout: Duration
+    var maxUploads: Int
+    var peerName: String
+    var capacityByteCount: Int?
+    var headroomByteCount: Int
+    var logLevel: Logger.Level
+
+    /// Reads the settings: flags before environment before file before defaults.
+    ///
+    /// - Parameters:
+    ///   - flags: Setting names with the values given on the command line.
+    ///   - file: The configuration file; may be missing unless `fileIsRequired`.
+    static func load(
+        dataDirectory: String, flags: [String: String], file: String, fileIsRequired: Bool,
+        environment: [String: String], machineName: String
+    ) async throws -> DaemonConfiguration {
+        let exists = try FileSystem.loadStatus(file) != nil
+        if exists || fileIsRequired { try checkKeys(file) }
+        let reader = ConfigReader(providers: [
+            InMemoryProvider(
+                name: "flags",
+                values: Dictionary(
+                    uniqueKeysWithValues: flags.map {
+                        (AbsoluteConfigKey(ConfigKey($0)), ConfigValue(stringLiteral: $1))
+                    })),
+            EnvironmentVariablesProvider(environmentVariables: environment)
+                .prefixKeys(with: "ingestd"),
+            try await FileProvider<YAMLSnapshot>(
+                filePath: FilePath(file), allowMissing: !fileIsRequired),
+            InMemoryProvider(
+                name: "defaults",
+                values: Dictionary(
+                    uniqueKeysWithValues: Setting.all.map {
+                        (
+                            AbsoluteConfigKey(ConfigKey($0.name)),
+                            ConfigValue(stringLiteral: $0.defaultValue)
+                        )
+                    })),
+        ])
+        let values = SettingValues { reader.string(forKey: ConfigKey($0)) }
+        return try DaemonConfiguration(
+            dataDirectory: dataDirectory, values, machineName: machineName)
+    }
+
+    private init(
+        dataDirectory: String, _ values: SettingValues, machineName: String
+    ) throws {
+        self.dataDirectory = dataDirectory
+        (host, port) = try values.address(.listen)
+        idleTimeout = try values.duration(.idleTimeout, in: .seconds(1)...(.seconds(86_400)))
+        maxUploads = try values.integer(.maxUploads, in: 1...256)
+        let name = values.text(.peerName)
+        peerName = name.isEmpty ? machineName : name
+        capacityByteCount = try values.byteCount(.capacity)
+        headroomByteCount = try values.byteCount(.headroom) ?? 0
+        let level = values.text(.logLevel)
+        guard let logLevel = Logger.Level(rawValue: level) else {
+            throw ConfigurationError.value(
+                .logLevel, given: level,
+                allowed: Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        self.logLevel = logLevel
+        let (certificate, key) = (values.text(.tlsCertificate), values.text(.tlsKey))
+        guard certificate.isEmpty == key.isEmpty else { throw ConfigurationError.halfTLS }
+        tls = certificate.isEmpty ? nil : (certificate, key)
+        token = try values.token(.tokenFile)
+        try refuseExposure()
+    }
+
+    /// Beyond loopback nobody may read or write without being known, nor listen in.
+    private func refuseExposure() throws {
+        if ["127.0.0.1", "::1", "localhost"].contains(host) || host.hasPrefix("127.") { return }
+        let missing = [tls == nil ? "TLS" : nil, token == nil ? "a token" : nil]
+            .compactMap(\.self).joined(separator: " and ")
+        guard missing.isEmpty else {
+            throw ConfigurationError.exposed(address: "\(host):\(port)", missing: missing)
+        }
+    }
+
+    /// A misspelt key would silently leave its default in force.
+    private static func checkKeys(_ path: String) throws {
+        let text = String(decoding: try FileSystem.loadFile(path, byteLimit: 1 << 20), as: UTF8.self)
+        let root: Node?
+        do {
+            root = try Yams.compose(yaml: text)
+        } catch {
+            throw ConfigurationError.malformedFile(path: path, reason: "\(error)")
+        }
+        guard let root else { return }
+        guard let sections = root.mapping else {
+            throw ConfigurationError.malformedFile(
+                path: path, reason: "it must consist of sections such as 'api:'")
+        }
+        let known = Setting.all.map(\.name)
+        let knownSections = Set(known.map { String($0.prefix { $0 != "." }) }).sorted()
+        for (key, value) in sections {
+            let section = key.string ?? "?"
+            guard knownSections.contains(section) else {
+                throw ConfigurationError.unknownKey(
+                    section, nearest: NearestWord.find(section, in: knownSections), path: path)
+            }
+            if value.scalar?.string.isEmpty == true { continue }
+            guard let settings = value.mapping else {
+                throw ConfigurationError.notASection(section, path: path)
+            }
+            for (key, _) in settings {
+                let name = "\(section).\(key.string ?? "?")"
+                guard known.contains(name) else {
+                    throw ConfigurationError.unknownKey(
+                        name, nearest: NearestWord.find(name, in: known), path: path)
+                }
+            }
+        }
+    }
+}

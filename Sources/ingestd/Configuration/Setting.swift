@@ -1,0 +1,72 @@
+/// One thing an operator can set: in the file, in the environment or, for some, by a flag.
+struct Setting: Sendable {
+    /// Dotted name, as in `api.listen`.
+    let name: String
+    let defaultValue: String
+    /// What it does, its unit and its range; one or more lines for the file.
+    let help: String
+
+    /// The name of its environment variable.
+    var variable: String {
+        "INGESTD_"
+            + name.map { $0 == "." || $0 == "-" ? "_" : String($0).uppercased() }.joined()
+    }
+
+    static let listen = Setting(
+        name: "api.listen", defaultValue: "127.0.0.1:9094",
+        help: "Address and port of the HTTP API. Beyond loopback it needs TLS and a token.\n"
+            + "Port 0 takes a free one; the log says which.")
+    static let tlsCertificate = Setting(
+        name: "api.tls-certificate", defaultValue: "",
+        help: "Certificate chain in PEM. Empty: no TLS.")
+    static let tlsKey = Setting(
+        name: "api.tls-key", defaultValue: "", help: "Private key of the certificate in PEM.")
+    static let tokenFile = Setting(
+        name: "api.token-file", defaultValue: "",
+        help: "File whose first line is the bearer token every request must carry,\n"
+            + "except /livez and /readyz. Empty: no token.")
+    static let idleTimeout = Setting(
+        name: "api.idle-timeout", defaultValue: "300s",
+        help: "A connection that sends nothing for this long is closed.")
+    static let maxUploads = Setting(
+        name: "api.max-uploads", defaultValue: "16",
+        help: "Uploads taken at once, 1 to 256; more are answered 429. Each may use 10 MiB of memory.")
+    static let peerName = Setting(
+        name: "peer.name", defaultValue: "",
+        help: "Name shown for this peer. Empty: the name of the machine.")
+    static let capacity = Setting(
+        name: "storage.capacity", defaultValue: "",
+        help: "Bytes lent to shards, such as 500GiB. Empty: all of the file system but the headroom.")
+    static let headroom = Setting(
+        name: "storage.headroom", defaultValue: "1GiB",
+        help: "Free bytes of the file system that are never lent.")
+    static let logLevel = Setting(
+        name: "log.level", defaultValue: "info",
+        help: "trace, debug, info, notice, warning, error or critical.")
+
+    static let all = [
+        listen, tlsCertificate, tlsKey, tokenFile, idleTimeout, maxUploads, peerName, capacity,
+        headroom, logLevel,
+    ]
+
+    /// The configuration file that `init` writes: every setting with its default, commented out.
+    static var commentedFile: String {
+        var text = """
+            # Configuration of ingestd. Every setting is shown with its default.
+            # A flag beats the environment (INGESTD_API_LISTEN for api.listen), which beats this file.
+
+            """
+        var section = ""
+        for setting in all {
+            let parts = setting.name.split(separator: ".")
+            if parts[0] != section {
+                section = String(parts[0])
+                text += "\n\(section):\n"
+            }
+            for line in setting.help.split(separator: "\n") { text += "  # \(line)\n" }
+            let value = setting.defaultValue.isEmpty ? "\"\"" : setting.defaultValue
+            text += "  \(parts[1]): \(value)\n"
+        }
+        return text
+    }
+}

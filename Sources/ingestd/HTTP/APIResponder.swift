@@ -1,0 +1,217 @@
+import ClusterCore
+import HTTPTypes
+import Hummingbird
+import ImportPipeline
+import IngestAPI
+import Logging
+import Multiformats
+import NIOCore
+import ShardPlanner
+
+/// Answers every request of the API: finds the route, asks for the token, turns errors into answers.
+struct APIResponder: HTTPResponder {
+    typealias Context = APIContext
+
+    private let token: String?
+    private let add: AddRoute
+    private let state: StateRoutes
+    private let content: ContentRoute
+    private let slots: UploadSlots
+    private let metrics: DaemonMetrics
+    private let peer: LocalPeer
+    private let log: Logger
+
+    init(peer: LocalPeer, configuration: DaemonConfiguration, slabs: SlabPool, log: Logger) {
+        self.peer = peer
+        self.log = log
+        token = configuration.token
+        slots = UploadSlots(limit: configuration.maxUploads)
+        metrics = DaemonMetrics()
+        add = AddRoute(peer: peer, slabs: slabs, slots: slots, metrics: metrics, log: log)
+        state = StateRoutes(peer: peer)
+        content = ContentRoute(
+            reader: BlockReader(
+                store: peer.store, workers: peer.workers,
+                listNode: { [peer] in await StateRoutes.listNode($0, of: peer) }),
+            scratch: peer.scratch, metrics: metrics)
+    }
+
+    func respond(to request: Request, context: APIContext) async throws -> Response {
+        let start = ContinuousClock.now
+        let requestID = Self.requestID(request.headers[.requestID])
+        var route: Route?
+        var response: Response
+        do {
+            let target = try Self.target(of: request)
+            route = try Self.route(request.method, target)
+            try authorize(request, for: route!)
+            response = try await respond(to: request, route!, target, context)
+        } catch {
+            response = failure(
+                error, dialect: route == .kuboAdd ? .kubo : .cluster, path: request.head.path,
+                requestID: requestID)
+        }
+        response.headers[.requestID] = requestID
+        if request.method == .head {
+            let length = response.body.contentLength
+            response.body = ResponseBody()
+            response.headers[.contentLength] = length.map(String.init)
+        }
+        let elapsed = (ContinuousClock.now - start).components
+        metrics.answered(
+            method: route == nil ? "other" : request.method.rawValue, route: route?.label ?? "other",
+            status: response.status.code,
+            seconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
+        return response
+    }
+
+    private func respond(
+        to request: Request, _ route: Route, _ target: RequestTarget, _ context: APIContext
+    ) async throws -> Response {
+        switch route {
+        case .add:
+            try await add.respond(to: request, target: target, context: context, dialect: .cluster)
+        case .kuboAdd:
+            try await add.respond(to: request, target: target, context: context, dialect: .kubo)
+        case .content(let path):
+            try await content.respond(to: request, path: path, target: target)
+        case .alive:
+            .text("alive\n")
+        case .ready:
+            .text("ready\n")
+        case .metrics:
+            .text(
+                try await metrics.text(peer: peer, openUploadCount: slots.takenCount),
+                type: "text/plain; version=0.0.4; charset=utf-8")
+        case .joinPeer:
+            try await Self.refuseJoin(request, context)
+        default:
+            try await state.respond(route, target)
+        }
+    }
+
+    // MARK: Requests
+
+    private static func target(of request: Request) throws -> RequestTarget {
+        guard request.head.authority?.isEmpty == false else {
+            throw Problem(.badRequest, "the request has no Host field; send one")
+        }
+        if let coding = request.headers[.transferEncoding], coding.lowercased() != "chunked" {
+            throw Problem(
+                .badRequest, "Transfer-Encoding '\(coding)' is not supported; send chunked or a length")
+        }
+        return try RequestTarget(request.head.path ?? "")
+    }
+
+    private static func route(
+        _ method: HTTPRequest.Method, _ target: RequestTarget
+    ) throws -> Route {
+        let match = Route.match(method, target.path)
+        if let route = match.route { return route }
+        guard !match.allowedMethods.isEmpty else {
+            throw Problem(.pathUnknown, "there is nothing at this path; GET /id tells who answers here")
+        }
+        let allowed = match.allowedMethods.map(\.rawValue).joined(separator: ", ")
+        throw Problem(.methodNotAllowed, "\(method.rawValue) is not possible here; use \(allowed)")
+    }
+
+    private func authorize(_ request: Request, for route: Route) throws {
+        guard let token, route != .alive, route != .ready else { return }
+        let given = request.headers[.authorization] ?? ""
+        guard Self.areEqual(given, "Bearer \(token)") else {
+            throw Problem(
+                .unauthorized,
+                given.isEmpty
+                    ? "a token is needed; send Authorization: Bearer TOKEN" : "the token is not the right one")
+        }
+    }
+
+    /// Compares in a time that does not depend on where two texts differ.
+    private static func areEqual(_ a: String, _ b: String) -> Bool {
+        let (a, b) = (Array(a.utf8), Array(b.utf8))
+        guard a.count == b.count else { return false }
+        return zip(a, b).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+
+    /// The caller's ID when it is usable, or a new one.
+    private static func requestID(_ given: String?) -> String {
+        if let given, (1...64).contains(given.utf8.count),
+            given.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+        {
+            return given
+        }
+        let digits = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    /// Membership over HTTP comes with clusters; what is sent is judged all the same.
+    private static func refuseJoin(_ request: Request, _ context: APIContext) async throws -> Response {
+        struct Join: Decodable {
+            let peer_id: String
+        }
+        context.acceptBody()
+        var bytes: [UInt8] = []
+        for try await piece in request.body {
+            bytes += Array(buffer: piece)
+            guard bytes.count <= 64 << 10 else {
+                throw Problem(.bodyTooLarge, "the body is longer than 64 KiB")
+            }
+        }
+        let join = try JSONBody.decode(Join.self, from: bytes)
+        do {
+            _ = try PeerID(join.peer_id)
+        } catch {
+            throw Problem(.badPeerID, "'\(join.peer_id.prefix(80))' is not a peer ID: \(error)")
+        }
+        throw Problem(
+            .conflict, "this peer keeps its own log and takes no members; a cluster is made at init")
+    }
+
+    // MARK: Failures
+
+    private func failure(
+        _ error: any Error, dialect: AnswerDialect, path: String?, requestID: String
+    ) -> Response {
+        let problem = Problem(error)
+        if problem.code.status >= 500 {
+            log.error(
+                "request failed",
+                metadata: ["request": "\(requestID)", "error": "\(problem.message)"])
+        }
+        if case BlockReadError.corrupt = error { metrics.foundCorruptBlock() }
+        let shown = path.map { String($0.prefix(200)) }
+        var response = Response(
+            status: problem.status, headers: [.contentType: APIField.json],
+            body: ResponseBody(
+                byteBuffer: ByteBuffer(
+                    bytes: problem.body(dialect: dialect, instance: shown, requestID: requestID))))
+        if problem.code == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer" }
+        if let seconds = problem.retryAfterSeconds {
+            response.headers[.retryAfter] = String(seconds)
+        }
+        return response
+    }
+}
+
+extension Response {
+    static func text(_ text: String, type: String = "text/plain; charset=utf-8") -> Response {
+        Response(
+            status: .ok, headers: [.contentType: type],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+
+    static func json(_ value: some Encodable) throws -> Response {
+        Response(
+            status: .ok, headers: [.contentType: APIField.json],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: try JSONBody.encode(value) + [10])))
+    }
+
+    /// One object a line, as ipfs-cluster answers lists.
+    static func lines(_ values: [some Encodable]) throws -> Response {
+        var bytes: [UInt8] = []
+        for value in values { bytes += try JSONBody.encode(value) + [10] }
+        return Response(
+            status: .ok, headers: [.contentType: APIField.jsonLines],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+    }
+}

@@ -1,0 +1,148 @@
+import ClusterCore
+import HTTPTypes
+import Hummingbird
+import ImportPipeline
+import Importer
+import IngestAPI
+import Logging
+import Multiformats
+import NIOCore
+import Pinset
+import ShardPlanner
+
+extension HTTPField.Name {
+    static let streamError = HTTPField.Name("X-Stream-Error")!
+    static let uploadID = HTTPField.Name("Upload-ID")!
+    static let requestID = HTTPField.Name("X-Request-ID")!
+    static let trailer = HTTPField.Name("Trailer")!
+}
+
+/// `POST /add` and `POST /api/v0/add`: one upload, from its first byte to its root.
+struct AddRoute: Sendable {
+    let peer: LocalPeer
+    let slabs: SlabPool
+    let slots: UploadSlots
+    let metrics: DaemonMetrics
+    let log: Logger
+
+    func respond(
+        to request: Request, target: RequestTarget, context: APIContext, dialect: AnswerDialect
+    ) async throws -> Response {
+        let now = WallTime.now
+        let parameters = try AddParameters(parsing: QueryString.parse(target.query), now: now)
+        let options = try parameters.importOptions()
+        let boundary = try MultipartBoundary(contentType: request.headers[.contentType])
+        let isCompressed = try Self.isCompressed(request.headers[.contentEncoding])
+        let slot = try slots.take()
+        var random = SystemRandomNumberGenerator()
+        let id = UploadID(high: random.next(), low: random.next())
+        let lines = AnswerLines(
+            dialect: dialect, streams: parameters.streamsOutput, allocations: [peer.id])
+        let length = request.headers[.contentLength].flatMap { Int($0) }
+        let session = try await UploadSession(
+            peer: peer, id: id,
+            options: try uploadOptions(parameters, expectedByteCount: isCompressed ? nil : length),
+            log: log, report: lines.add)
+        let content: any UploadContent
+        let body: UploadBody
+        do {
+            content = try makeContent(parameters, options, boundary, session)
+            body = UploadBody(request.body, isCompressed: isCompressed) { [metrics] count in
+                metrics.received(count)
+            }
+        } catch {
+            await session.abort(reason: "\(error)")
+            throw error
+        }
+        context.acceptBody()
+        let upload = AddRequest(
+            body: body, content: content, session: session, lines: lines, slot: slot)
+        let isComplete: Bool
+        do {
+            isComplete = try await upload.advance()
+        } catch {
+            metrics.uploadEnded(isCommitted: false)
+            throw error
+        }
+        var response = isComplete ? finished(lines) : streaming(upload)
+        response.headers[.uploadID] = id.description
+        response.headers[.contentType] = "application/json"
+        if isComplete { metrics.uploadEnded(isCommitted: true) }
+        return response
+    }
+
+    private func makeContent(
+        _ parameters: AddParameters, _ options: ImportOptions, _ boundary: MultipartBoundary,
+        _ session: UploadSession
+    ) throws -> any UploadContent {
+        switch parameters.format {
+        case .unixfs:
+            FileTreeContent(
+                boundary: boundary,
+                pipeline: try ImportPipeline(
+                    options: options, sink: session, scratch: peer.scratch, workers: peer.workers,
+                    slabs: slabs))
+        case .car:
+            ArchiveContent(boundary: boundary, sink: session, scratch: peer.scratch)
+        }
+    }
+
+    private func uploadOptions(
+        _ parameters: AddParameters, expectedByteCount: Int?
+    ) throws -> UploadOptions {
+        let pin = parameters.pin
+        let (replicationMin, replicationMax) = (
+            pin.replication.minimum == 0 ? 1 : pin.replication.minimum,
+            pin.replication.maximum == 0 ? max(1, pin.replication.minimum) : pin.replication.maximum
+        )
+        return UploadOptions(
+            name: pin.name,
+            policy: try AllocationPolicy(
+                replicationMin: replicationMin, replicationMax: replicationMax,
+                userAllocations: pin.userAllocations),
+            shardLimitByteCount: parameters.shardByteLimit, coordinator: peer.id,
+            expireAt: pin.expireAt.map { LogTime($0) }, metadata: PinMetadata(pin.metadata),
+            expectedByteCount: expectedByteCount)
+    }
+
+    private static func isCompressed(_ encoding: String?) throws -> Bool {
+        switch encoding?.lowercased() {
+        case nil, "identity": return false
+        case "gzip", "x-gzip": return true
+        default:
+            throw Problem(
+                .encodingUnsupported,
+                "Content-Encoding '\(encoding ?? "")' is not supported; send gzip or nothing")
+        }
+    }
+
+    /// The whole answer is here.
+    private func finished(_ lines: AnswerLines) -> Response {
+        Response(status: .ok, body: ResponseBody(byteBuffer: lines.takeReady()))
+    }
+
+    /// The answer has begun; an error from here on is its last line and the trailer.
+    private func streaming(_ upload: AddRequest) -> Response {
+        let body = ResponseBody { [metrics, log] writer in
+            do {
+                var isComplete = false
+                while !isComplete {
+                    try await writer.write(upload.lines.takeReady())
+                    isComplete = try await upload.advance()
+                }
+                metrics.uploadEnded(isCommitted: true)
+                try await writer.write(upload.lines.takeReady())
+                try await writer.finish(nil)
+            } catch {
+                // Whether the client still listens is not known; the upload is aborted either way.
+                await upload.abort(error)
+                metrics.uploadEnded(isCommitted: false)
+                let problem = Problem(error)
+                log.info("upload failed", metadata: ["error": "\(problem.message)"])
+                try await writer.write(upload.lines.take(closingWith: problem))
+                try await writer.finish([.streamError: problem.headerText])
+            }
+        }
+        return Response(status: .ok, headers: [.trailer: "X-Stream-Error"], body: body)
+    }
+}

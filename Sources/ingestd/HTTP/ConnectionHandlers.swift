@@ -1,0 +1,122 @@
+import HTTPTypes
+import NIOCore
+import NIOHTTPTypes
+
+/// Sets how a connection reads: long, fixed receive buffers instead of the adaptive ones, which
+/// stop at 64 KiB and cost a wake-up each. Hummingbird has no setting for child channels, so this
+/// handler does it when it is added and then stays out of the way.
+final class ReceiveTuningHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = NIOAny
+
+    private static let receiveByteCount = 256 << 10
+    private static let messagesPerRead: UInt = 4
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        guard let options = context.channel.syncOptions else { return }
+        // Defaults serve as well, only slower, so a channel that refuses an option is no failure.
+        try? options.setOption(
+            .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.receiveByteCount))
+        try? options.setOption(.maxMessagesPerRead, value: Self.messagesPerRead)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        context.fireChannelRead(data)
+    }
+}
+
+/// A request handler is ready for the body: a client that asked to be told may send it.
+struct AcceptBody: Sendable {}
+
+/// Answers `Expect: 100-continue` when the handler of the request asks for the body, and not
+/// before, so that a request which is refused by its head alone never sends one.
+final class ContinueHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    private var isExpected = false
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let request):
+            isExpected = request.headerFields[.expect]?.lowercased() == "100-continue"
+        case .body, .end:
+            isExpected = false
+        }
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        isExpected = false
+        context.write(data, promise: promise)
+    }
+
+    func triggerUserOutboundEvent(
+        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
+    ) {
+        guard event is AcceptBody else {
+            return context.triggerUserOutboundEvent(event, promise: promise)
+        }
+        if isExpected {
+            isExpected = false
+            context.writeAndFlush(wrapOutboundOut(.head(.init(status: .continue))), promise: nil)
+        }
+        promise?.succeed()
+    }
+}
+
+/// Bounds what a client may go on sending after its request has been answered.
+///
+/// A client that sends a long body and only then reads needs some patience, or the reset of the
+/// connection takes the answer with it. One that never stops is cut off.
+final class UnreadBodyHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+
+    private static let byteCountLimit = 256 << 20
+    private static let patience = TimeAmount.seconds(30)
+
+    private var isRequestOpen = false
+    private var unreadByteCount: Int?
+    private var deadline: Scheduled<Void>?
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head:
+            isRequestOpen = true
+        case .body(let bytes):
+            if let count = unreadByteCount {
+                unreadByteCount = count + bytes.readableBytes
+                if count + bytes.readableBytes > Self.byteCountLimit {
+                    return context.close(promise: nil)
+                }
+            }
+        case .end:
+            isRequestOpen = false
+            forget()
+        }
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .end = unwrapOutboundIn(data), isRequestOpen {
+            unreadByteCount = 0
+            let channel = context.channel
+            deadline = context.eventLoop.scheduleTask(in: Self.patience) {
+                channel.close(promise: nil)
+            }
+        }
+        context.write(data, promise: promise)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        forget()
+        context.fireChannelInactive()
+    }
+
+    private func forget() {
+        unreadByteCount = nil
+        deadline?.cancel()
+        deadline = nil
+    }
+}

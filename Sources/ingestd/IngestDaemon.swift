@@ -1,0 +1,123 @@
+import ArgumentParser
+import CShims
+import ClusterCore
+import Foundation
+import Logging
+import Multiformats
+import Pinset
+import PosixIO
+
+@main
+struct IngestDaemon: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ingestd",
+        abstract: "Takes large datasets in over HTTP, in shards that are content-addressed.",
+        version: Version.text, subcommands: [InitCommand.self, RunCommand.self],
+        defaultSubcommand: RunCommand.self)
+}
+
+/// Where a daemon keeps everything.
+struct DataOption: ParsableArguments {
+    @Option(name: .customLong("data"), help: "The data directory.")
+    var directory: String = ProcessInfo.processInfo.environment["INGESTD_DATA"] ?? "./ingestd-data"
+
+    var configurationFile: String { directory + "/ingestd.yaml" }
+}
+
+struct InitCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "init",
+        abstract: "Makes a data directory with an identity and a commented configuration file.")
+
+    @OptionGroup var data: DataOption
+
+    func run() async throws {
+        let directory = data.directory
+        try FileSystem.makeDirectory(directory, permissions: 0o700)
+        guard try FileSystem.loadStatus(directory + "/" + PeerIdentity.fileName) == nil else {
+            throw ValidationError(
+                "\(directory) is a data directory already; choose another one, or run: "
+                    + "ingestd --data \(directory)")
+        }
+        try FileSystem.saveFile(data.configurationFile, Array(Setting.commentedFile.utf8))
+        try StorageID.random().save(to: directory)
+        // Last: a directory with an identity is complete.
+        let identity = PeerIdentity()
+        try identity.save(to: directory)
+        print("peer \(identity.peer)")
+        print("edit \(data.configurationFile), then start: ingestd --data \(directory)")
+    }
+}
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Runs the daemon until SIGTERM or SIGINT.")
+
+    @OptionGroup var data: DataOption
+
+    @Option(name: .customLong("config"), help: "Configuration file. Default: ingestd.yaml in the data directory.")
+    var file: String?
+
+    @Option(help: "Address and port of the HTTP API.")
+    var listen: String?
+
+    @Option(help: "Bytes lent to shards, such as 500GiB.")
+    var capacity: String?
+
+    @Option(help: "Free bytes of the file system that are never lent.")
+    var headroom: String?
+
+    @Option(help: "Name shown for this peer.")
+    var name: String?
+
+    @Option(help: "Uploads taken at once.")
+    var maxUploads: String?
+
+    @Option(help: "Certificate chain in PEM.")
+    var tlsCertificate: String?
+
+    @Option(help: "Private key in PEM.")
+    var tlsKey: String?
+
+    @Option(help: "File with the bearer token.")
+    var tokenFile: String?
+
+    @Option(help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel: String?
+
+    @Flag(name: .customLong("init"), help: "Make the data directory first if there is none.")
+    var makesDirectory = false
+
+    func run() async throws {
+        // Receive buffers of 256 KiB and blocks of 1 MiB are reused instead of mapped anew.
+        cshims_tune_malloc(64 << 20, 128 << 20, 2)
+        let identity = data.directory + "/" + PeerIdentity.fileName
+        if makesDirectory, try FileSystem.loadStatus(identity) == nil {
+            var command = InitCommand()
+            command.data = data
+            try await command.run()
+        }
+        let configuration = try await DaemonConfiguration.load(
+            dataDirectory: data.directory, flags: flags, file: file ?? data.configurationFile,
+            fileIsRequired: file != nil, environment: ProcessInfo.processInfo.environment,
+            machineName: ProcessInfo.processInfo.hostName)
+        var log = Logger(label: "ingestd") { StreamLogHandler.standardError(label: $0) }
+        log.logLevel = configuration.logLevel
+        try await Daemon(configuration: configuration, log: log).run()
+    }
+
+    private var flags: [String: String] {
+        let given: [(Setting, String?)] = [
+            (.listen, listen), (.capacity, capacity), (.headroom, headroom), (.peerName, name),
+            (.maxUploads, maxUploads), (.tlsCertificate, tlsCertificate), (.tlsKey, tlsKey),
+            (.tokenFile, tokenFile), (.logLevel, logLevel),
+        ]
+        return given.reduce(into: [:]) { flags, pair in
+            if let value = pair.1 { flags[pair.0.name] = value }
+        }
+    }
+}
+
+enum Version {
+    static let text = "0.1.0"
+}

@@ -1,0 +1,102 @@
+import ClusterCore
+import Importer
+import Multiformats
+import NIOCore
+import PosixIO
+import ShardPlanner
+
+/// Why a block cannot be given to a reader.
+enum BlockReadError: Error, CustomStringConvertible {
+    case notFound(CID)
+    case tooLarge(CID, byteCount: Int)
+    /// The bytes on disk do not match the CID.
+    case corrupt(CID, shard: CID)
+
+    var description: String {
+        switch self {
+        case .notFound(let cid):
+            "block \(cid) is in no shard of a committed root on this peer"
+        case .tooLarge(let cid, let byteCount):
+            "block \(cid) has \(byteCount) bytes, more than the \(ReadingLimits.maximumBlockByteCount) "
+                + "that are served as one block"
+        case .corrupt(let cid, let shard):
+            "block \(cid) in shard \(shard) does not match its CID: the file on disk is damaged; "
+                + "`ingest-cli verify` lists what else is"
+        }
+    }
+}
+
+/// Fetches blocks from the shards on disk, on workers, and verifies each against its CID.
+struct BlockReader: Sendable {
+    let store: ShardStore
+    let workers: WorkerPool
+    /// Finds the blocks that are derived from the state instead of stored in a shard.
+    let listNode: @Sendable (CID) async -> [UInt8]?
+
+    /// Starts to fetch a block; its bytes are verified.
+    func start(_ cid: CID) -> Completion<ByteBuffer> {
+        workers.start { [store] in try Self.load(cid, from: store) }
+    }
+
+    /// Fetches a block and waits for it.
+    func block(_ cid: CID) async throws -> ByteBuffer {
+        if let data = cid.identityData { return ByteBuffer(bytes: data) }
+        do {
+            return try await start(cid).value()
+        } catch BlockReadError.notFound {
+            if let bytes = await listNode(cid) { return ByteBuffer(bytes: bytes) }
+            throw BlockReadError.notFound(cid)
+        }
+    }
+
+    private static func load(_ cid: CID, from store: ShardStore) throws -> ByteBuffer {
+        guard let location = try store.locate(cid) else { throw BlockReadError.notFound(cid) }
+        guard location.byteCount <= ReadingLimits.maximumBlockByteCount else {
+            throw BlockReadError.tooLarge(cid, byteCount: location.byteCount)
+        }
+        var buffer = ByteBufferAllocator().buffer(capacity: location.byteCount)
+        let isIntact = try buffer.writeWithUnsafeMutableBytes(
+            minimumWritableBytes: location.byteCount
+        ) { space in
+            let block = UnsafeMutableRawBufferPointer(rebasing: space[..<location.byteCount])
+            try location.read(into: block)
+            guard try BlockVerifier().verify(cid, UnsafeRawBufferPointer(block)) else {
+                throw BlockReadError.corrupt(cid, shard: location.shard)
+            }
+            return location.byteCount
+        }
+        precondition(isIntact == location.byteCount)
+        return buffer
+    }
+}
+
+/// Fetches the blocks a walk will want before it asks for them, a bounded number at once.
+struct BlockPrefetcher {
+    /// Blocks under way or waiting; with blocks of 1 MiB, 8 MiB a reader.
+    static let windowBlockCount = 8
+
+    private let reader: BlockReader
+    private var underWay: [(cid: CID, completion: Completion<ByteBuffer>)] = []
+
+    init(_ reader: BlockReader) {
+        self.reader = reader
+    }
+
+    /// Starts on blocks that will be wanted soon, as far as the window allows.
+    mutating func expect(_ cids: [CID]) {
+        for cid in cids where underWay.count < Self.windowBlockCount {
+            if underWay.contains(where: { $0.cid == cid }) { continue }
+            underWay.append((cid, reader.start(cid)))
+        }
+    }
+
+    /// The block that is wanted now. What was expected before it is forgotten.
+    mutating func take(_ cid: CID) async throws -> ByteBuffer {
+        guard let index = underWay.firstIndex(where: { $0.cid == cid }) else {
+            return try await reader.block(cid)
+        }
+        let completion = underWay[index].completion
+        underWay.removeFirst(index + 1)
+        return try await completion.value()
+    }
+}
