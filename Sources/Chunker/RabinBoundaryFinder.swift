@@ -10,7 +10,7 @@ struct RabinBoundaryFinder: ChunkBoundaryFinder {
         precondition(minimum >= RabinHash.windowByteCount && minimum < average && average < maximum)
         self.minimum = minimum
         self.maximum = maximum
-        let averageLog2 = Int.bitWidth - average.leadingZeroBitCount
+        let averageLog2 = Int.bitWidth - 1 - average.leadingZeroBitCount
         boundaryMask = (1 << averageLog2) - 1
     }
 

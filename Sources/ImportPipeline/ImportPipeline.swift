@@ -223,6 +223,7 @@ package final class ImportPipeline {
         try await slab.hashed()
         inFlight.removeFirst()
         for step in slab.steps { try await take(step, in: slab) }
+        if slab === current { return }  // the last one; it goes back to the pool with this import
         if next == nil {
             slab.clear()
             next = slab

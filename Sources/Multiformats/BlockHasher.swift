@@ -1,5 +1,3 @@
-import CLibcrypto
-
 /// Computes digests and CIDs of blocks with one hash function.
 ///
 /// It keeps its libcrypto context from block to block, so it belongs to one thread at a time.

@@ -45,7 +45,8 @@ extension Command {
     /// - Throws: `newerVersion` for a format this program does not know yet, and one of the other
     ///   errors for everything else that `encoded` does not write.
     package init(decoding bytes: [UInt8]) throws(WireError) {
-        guard let items = try Wire.decode(bytes).arrayValue, let version = items.first?.unsignedValue
+        guard let items = try Wire.decode(bytes).arrayValue,
+            let version = items.first?.unsignedValue
         else { throw .badValue(what: "command") }
         guard version <= Self.formatVersion else {
             throw .newerVersion(what: "command", found: version, newest: Self.formatVersion)

@@ -26,8 +26,12 @@ extension PinsetState {
 
     mutating func commitUpload(_ id: UploadID, _ commit: UploadCommit) throws(Refusal) -> Outcome {
         let upload = try openRecord(id)
-        guard commit.shardCount >= 1, commit.contentByteCount >= 0 else {
-            throw .badArgument("a root has at least one shard and no negative length")
+        guard commit.shardCount >= 0, commit.contentByteCount >= 0 else {
+            throw .badArgument("the counts of a commit are not negative")
+        }
+        // Without a shard there is no block: only a root that carries its content can do without.
+        guard commit.shardCount >= 1 || commit.root.isIdentity else {
+            throw .badArgument("root \(commit.root) needs at least one shard")
         }
         let content = try completeContent(id, commit)
         releaseReservations(id, from: commit.shardCount)

@@ -41,7 +41,8 @@ package struct ShardPlan: Equatable, Sendable, CustomStringConvertible {
 
     /// A line for the root, then one for each shard: number, CID, blocks, bytes, peers.
     package var description: String {
-        let head = "\(root) in \(shards.count) shards, \(payloadByteCount) bytes, "
+        let head =
+            "\(root) in \(shards.count) shards, \(payloadByteCount) bytes, "
             + "cluster DAG \(clusterDAG)"
         let lines = shards.map { shard in
             let peers = shard.peers.map(\.description).joined(separator: " ")

@@ -49,7 +49,9 @@ private final class CatalogueFixture {
     /// Compares all keys of all shards and some of none.
     func check(_ comment: Comment) throws {
         var holders: [UInt64: [UInt32]] = [0: [], .max: [], 1 << 63: []]
-        for (serial, keys) in shards { for key in Set(keys) { holders[key, default: []] += [serial] } }
+        for (serial, keys) in shards {
+            for key in Set(keys) { holders[key, default: []] += [serial] }
+        }
         for (key, serials) in holders {
             try #require(try catalogue.candidates(for: key) == serials.sorted(), comment)
         }
@@ -328,12 +330,13 @@ extension CatalogueFixture {
 
 @Suite struct BlockCatalogueFormatTests {
     /// From python-xxhash 4.1.0 (libxxhash 0.8.4): `xxh64(bytes(i*7%251 for i in range(n)), 0)`.
-    @Test(arguments: [
-        (0, 0xef46_db37_51d8_e999), (1, 0xe934_a84a_db05_2768), (3, 0x9ff7_0a63_5a62_09ab),
-        (4, 0xae5a_cdc0_0a55_ac41), (8, 0x8711_6b33_65b9_24eb), (31, 0x0f18_7c62_b1e7_22b7),
-        (32, 0x91b0_cb09_31a8_c629), (33, 0x931b_043c_f8d6_5b94), (100, 0xb7fe_1d84_b2f2_3a05),
-        (1000, 0x023f_d2ed_1ff9_57d5),
-    ] as [(Int, UInt64)])
+    @Test(
+        arguments: [
+            (0, 0xef46_db37_51d8_e999), (1, 0xe934_a84a_db05_2768), (3, 0x9ff7_0a63_5a62_09ab),
+            (4, 0xae5a_cdc0_0a55_ac41), (8, 0x8711_6b33_65b9_24eb), (31, 0x0f18_7c62_b1e7_22b7),
+            (32, 0x91b0_cb09_31a8_c629), (33, 0x931b_043c_f8d6_5b94), (100, 0xb7fe_1d84_b2f2_3a05),
+            (1000, 0x023f_d2ed_1ff9_57d5),
+        ] as [(Int, UInt64)])
     func checksumIsThatOfTheReferenceLibrary(byteCount: Int, expected: UInt64) {
         let bytes = (0..<byteCount).map { UInt8($0 * 7 % 251) }
         #expect(XXH64.hash(bytes) == expected)

@@ -63,7 +63,9 @@ import Testing
         let first = PeerIdentity()
         try first.save(to: folder.path)
         let file = folder.path + "/" + PeerIdentity.fileName
-        #expect(throws: IdentityError.exists(path: file)) { try PeerIdentity().save(to: folder.path) }
+        #expect(throws: IdentityError.exists(path: file)) {
+            try PeerIdentity().save(to: folder.path)
+        }
         #expect(try PeerIdentity.load(from: folder.path).peer == first.peer)
     }
 
@@ -80,10 +82,13 @@ import Testing
     /// Golden file of the format, and RFC 8032 section 7.1, test 1.
     @Test func theFileIsThatOfIPFSCluster() throws {
         let folder = try Folder()
+        let key =
+            "CAESQJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g"
+            + "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
         let text = """
             {
               "id": "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV",
-              "private_key": "CAESQJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+              "private_key": "\(key)"
             }
 
             """
@@ -157,7 +162,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["", "\n", "0123456789abcdef0123456789abcdef", "0123456789ABCDEF0123456789ABCDEF\n"])
+    @Test(arguments: [
+        "", "\n", "0123456789abcdef0123456789abcdef", "0123456789ABCDEF0123456789ABCDEF\n",
+    ])
     func aDamagedStorageIDIsRefusedByName(text: String) throws {
         let folder = try Folder()
         let file = try folder.write(StorageID.fileName, text)

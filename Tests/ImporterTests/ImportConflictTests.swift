@@ -139,4 +139,14 @@ extension DirectoryLimits {
         limits.sorterByteCount = 64 << 10
         return limits
     }()
+
+    /// Spills larger directories, and has room to park a few.
+    static let small: DirectoryLimits = {
+        var limits = DirectoryLimits.tiny
+        limits.entryCount = 8
+        limits.byteCount = 2000
+        limits.totalByteCount = 8000
+        limits.spilledPortionByteCount = 1000
+        return limits
+    }()
 }

@@ -28,7 +28,7 @@ import VectorInputs
         let tree = RandomTree(seed: seed)
         let inOrder = try tree.result(of: tree.entries, options)
         var random = SeededGenerator(seed: seed + 1000)
-        for limits in [DirectoryLimits(), .tiny] {
+        for limits in [DirectoryLimits(), .small] {
             // Directories come first: shuffled, a part without children would be seen as empty.
             let shuffled = tree.directories + tree.files.shuffled(using: &random)
             let result = try tree.result(of: shuffled, options, limits: limits)
@@ -140,11 +140,11 @@ import VectorInputs
 
     @Test func blocksBeyondTheLimitAreRefused() throws {
         var options = ImportVectorOptions()
-        options.chunker = "size-100"
+        options.chunker = "size-110"
         options.inline = true
         options.inlineLimit = 128
         options.maxLinks = 16384
-        let file = VectorNode(name: Array("f".utf8), .file(.zeros(byteCount: 16384 * 100)))
+        let file = VectorNode(name: Array("f".utf8), .file(.zeros(byteCount: 16384 * 110)))
         expectError("“f” needs a block of") { _ = try importing(file, options) }
     }
 

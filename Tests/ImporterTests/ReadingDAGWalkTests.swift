@@ -193,6 +193,36 @@ import VectorInputs
         }
     }
 
+    @Test func openLinksStayWithinTheirLimit() throws {
+        var random = SeededGenerator(seed: 8)
+        var blocks = TestBlocks()
+        var level = (0..<4096).map { _ in blocks.add(.raw, random.bytes(8)) }
+        while level.count > 1 {
+            level = stride(from: 0, to: level.count, by: 4).map { start in
+                blocks.add(.directory(level[start..<start + 4].map { ("a", $0) }))
+            }
+        }
+        var walk = DAGWalk(
+            terminal: level[0], scope: .all, listsDuplicates: false, scratch: MemoryScratch(),
+            seed: 0, openLinkLimit: 6)
+        var (mostOpen, returns) = (0, 0)
+        while true {
+            let step = try walk.next()
+            mostOpen = max(mostOpen, walk.openLinkCount)
+            switch step {
+            case .section(let cid, mustSupply: true):
+                try blocks.load(cid).withUnsafeBytes { try walk.supply($0, for: cid) }
+            case .needBlock(let cid):
+                returns += 1
+                try blocks.load(cid).withUnsafeBytes { try walk.supply($0, for: cid) }
+            case .section: break
+            case .done:
+                #expect(mostOpen == 4 && returns > 0)
+                return
+            }
+        }
+    }
+
     @Test func sharedSubtreesAreWalkedOnce() throws {
         var blocks = TestBlocks()
         var cid = blocks.add(.raw, [1])

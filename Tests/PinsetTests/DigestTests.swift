@@ -41,7 +41,8 @@ struct DigestTests {
         let output = Pipe()
         child.standardOutput = output
         try child.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        let text = String(
+            decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         child.waitUntilExit()
         let line = text.split(separator: "\n").first { $0.contains(Self.marker) }
         return try #require(line.map { String($0.suffix(64)) }, "\(text)")
@@ -55,7 +56,8 @@ struct DigestTests {
         for index in rows.indices where rows[index].table != .header {
             var fewer = rows
             fewer.remove(at: index)
-            guard let state = try? PinsetState(rows: fewer) else { continue }  // another row needs it
+            // A row that others need cannot be left out.
+            guard let state = try? PinsetState(rows: fewer) else { continue }
             #expect(state.digest() != digest)
             seen += 1
         }

@@ -13,7 +13,8 @@ struct PerformanceTests {
         let clock = ContinuousClock()
         var cluster = TestCluster(state: PinsetState())
         for number in 0..<12 {
-            cluster.run(.joinPeer(Names.join("p\(number)", zone: "z\(number % 4)", capacity: 1 << 50)))
+            cluster.run(
+                .joinPeer(Names.join("p\(number)", zone: "z\(number % 4)", capacity: 1 << 50)))
         }
         _ = cluster.state.drainChanges()
         var times: [String: (total: Duration, count: Int)] = [:]
@@ -25,7 +26,8 @@ struct PerformanceTests {
         var number: UInt64 = 0
         for root in 0..<100 {
             let id = Names.upload("u\(root)")
-            cluster.run(.openUpload(id, TestCluster.options("u\(root)", copies: 2, coordinator: "p0")))
+            cluster.run(
+                .openUpload(id, TestCluster.options("u\(root)", copies: 2, coordinator: "p0")))
             var cids: [CID] = []
             for shardNumber in 0..<10_000 {
                 number += 1
@@ -61,7 +63,8 @@ struct PerformanceTests {
     @Test func aDecisionAmongAThousandPeers() throws {
         let peers = try (0..<1000).map { number in
             PeerCapacity(
-                peer: try PeerID(publicKey: BigEndian.bytes(UInt64(number)) + Array(repeating: 3, count: 24)),
+                peer: try PeerID(
+                    publicKey: BigEndian.bytes(UInt64(number)) + Array(repeating: 3, count: 24)),
                 capacityByteCount: 1 << 40, usedByteCount: number << 20, zone: "z\(number % 7)")
         }
         let policy = try AllocationPolicy(replicationMin: 2, replicationMax: 3)

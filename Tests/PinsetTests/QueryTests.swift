@@ -20,7 +20,10 @@ struct QueryTests {
         let state = cluster().state
         let pins = state.pins().pins.filter { $0.root == Names.cid("root1") }
         let dag = Names.clusterDAG(["s", "t", "u"])
-        #expect(pins.map(\.name) == ["one", "one-clusterDAG", "one-shard-0", "one-shard-1", "one-shard-2"])
+        #expect(
+            pins.map(\.name) == [
+                "one", "one-clusterDAG", "one-shard-0", "one-shard-1", "one-shard-2",
+            ])
         #expect(pins.map(\.type) == [.meta, .clusterDAG, .shard, .shard, .shard])
         #expect(pins.map(\.cid) == [Names.cid("root1"), dag] + ["s", "t", "u"].map(Names.cid))
         #expect(
@@ -30,7 +33,8 @@ struct QueryTests {
         #expect(pins.map(\.shardByteCount) == [0, 0, 80, 80, 80])
         #expect(pins.map(\.allocations.count) == [0, 0, 2, 2, 2])
         #expect(pins.map(\.replicationFactorMin) == [2, -1, 2, 2, 2])
-        #expect(PinType.allCases.map(\.rawValue) == ["pin", "meta-pin", "clusterdag-pin", "shard-pin"])
+        #expect(
+            PinType.allCases.map(\.rawValue) == ["pin", "meta-pin", "clusterdag-pin", "shard-pin"])
     }
 
     @Test(arguments: 1...11)
@@ -94,6 +98,24 @@ struct QueryTests {
         #expect(cluster.state.root(other)?.root == root)
         #expect(cluster.state.pins(for: other).map(\.cid) == [root])
         #expect(cluster.state.shards(ofRoot: other)?.count == 1)
+    }
+
+    @Test func onlyARootThatCarriesItsContentNeedsNoShard() throws {
+        var cluster = TestCluster()
+        cluster.join(["a"], capacity: 1000)
+        let id = Names.upload("u")
+        cluster.run(.openUpload(id, TestCluster.options("u")))
+        var commit = TestCluster.commit("root", [])
+        #expect(cluster.run(.commitUpload(id, commit)).refusal != nil)
+        commit.root = try CID("bafkqaaa")
+        #expect(cluster.run(.commitUpload(id, commit)).refusal == nil)
+        #expect(cluster.state.pins().pins.map(\.type) == [.meta, .clusterDAG])
+        #expect(cluster.state.checkInvariants() == [])
+        var rows: [StateRow] = []
+        cluster.state.forEachRow { rows.append($0) }
+        #expect(try PinsetState(rows: rows).digest() == cluster.state.digest())
+        cluster.run(.unpin(commit.root))
+        #expect(cluster.state.rootCount == 0)
     }
 
     @Test func openUploadsShowTheirProgressAndNoPins() {

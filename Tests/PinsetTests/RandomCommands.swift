@@ -13,7 +13,9 @@ struct RandomCommands {
         random = SeededGenerator(seed: seed)
     }
 
-    mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &random) < percent }
+    mutating func chance(_ percent: Int) -> Bool {
+        Int.random(in: 0..<100, using: &random) < percent
+    }
 
     mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
 
@@ -37,7 +39,8 @@ struct RandomCommands {
         switch number(0...9) {
         case 0...3:
             let storage =
-                chance(10) ? StorageID(high: 2, low: UInt64(number(0...3))) : Names.storage(of: peer)
+                chance(10)
+                ? StorageID(high: 2, low: UInt64(number(0...3))) : Names.storage(of: peer)
             return .joinPeer(
                 Names.join(
                     name, zone: ["x", "y", nil].randomElement(using: &random) ?? nil,

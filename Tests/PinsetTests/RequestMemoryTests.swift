@@ -41,7 +41,8 @@ struct RequestMemoryTests {
         var requests: [RequestID] = []
         for byteCount in 0..<200 {
             requests.append(cluster.requestID())
-            cluster.run(.setCapacity(Names.peer("a"), byteCount: byteCount), as: requests[byteCount])
+            cluster.run(
+                .setCapacity(Names.peer("a"), byteCount: byteCount), as: requests[byteCount])
         }
         #expect(cluster.state.requests.entries.count == 10)
         let before = cluster.state.peer(Names.peer("a"))

@@ -233,7 +233,8 @@ struct ScenarioRunner {
 
     private func describe(_ peer: PeerRecord) -> String {
         let status = peer.status == .up ? "up" : "down"
-        return "\(peer.peer) \(status)\(peer.isDraining ? " draining" : ""): \(peer.copyCount) copies "
+        return
+            "\(peer.peer) \(status)\(peer.isDraining ? " draining" : ""): \(peer.copyCount) copies "
             + "of \(peer.copiesByteCount), dropping \(peer.droppingByteCount), reserved "
             + "\(peer.reservedByteCount), free \(peer.freeByteCount) of \(peer.capacityByteCount)"
     }

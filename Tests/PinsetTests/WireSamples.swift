@@ -34,7 +34,9 @@ enum WireSamples {
             ("joinPeer", .joinPeer(Names.join("a", zone: "x", host: "h", capacity: 1 << 40))),
             (
                 "joinPeer-replacing",
-                .joinPeer(Names.join("b", capacity: 0, storage: StorageID(high: 0, low: 5), replacing: true))
+                .joinPeer(
+                    Names.join(
+                        "b", capacity: 0, storage: StorageID(high: 0, low: 5), replacing: true))
             ),
             ("setCapacity", .setCapacity(a, byteCount: 300)),
             ("setPeerStatus-up", .setPeerStatus(a, .up)),

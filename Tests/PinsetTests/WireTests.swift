@@ -28,7 +28,9 @@ struct WireTests {
     }
 
     @Test func commandsHaveTheirGoldenBytes() throws {
-        let lines = WireSamples.commands.map { "\($0.name) \(Hexadecimal.text($0.command.encoded))\n" }
+        let lines = WireSamples.commands.map {
+            "\($0.name) \(Hexadecimal.text($0.command.encoded))\n"
+        }
         #expect(try golden("commands.txt", lines.joined()) == lines.joined())
         for (name, command) in WireSamples.commands {
             #expect(try Command(decoding: command.encoded) == command, "\(name)")
@@ -93,8 +95,10 @@ struct WireTests {
         let wrong: [[UInt8]] = [
             [], [0x80], [0x83, 1, 1], [0x83, 1, 0x18, 99, 0xa0], [0x83, 1, 0x18, 32, 0xa0],
             unpin + [0], Array(unpin.dropLast()), [0x82] + unpin[1...],
-            CBOR.array([.unsigned(1), .unsigned(33), .map([.init("at", .unsigned(1)), .init("x", .null)])])
-                .encoded,
+            CBOR.array([
+                .unsigned(1), .unsigned(33), .map([.init("at", .unsigned(1)), .init("x", .null)]),
+            ])
+            .encoded,
         ]
         for bytes in wrong {
             #expect(throws: WireError.self) { try Command(decoding: bytes) }
@@ -142,7 +146,9 @@ struct WireTests {
         let state = WireSamples.state
         let lines = snapshot(state)
         #expect(try StateSnapshot.read(lines).digest() == state.digest())
-        let spaced = lines.map { Array(String(decoding: $0, as: UTF8.self).replacing(":", with: " : ").utf8) }
+        let spaced = lines.map {
+            Array(String(decoding: $0, as: UTF8.self).replacing(":", with: " : ").utf8)
+        }
         #expect(throws: SnapshotError.self, "spaces inside texts are damage") {
             try StateSnapshot.read(spaced)
         }

@@ -6,7 +6,9 @@ import Testing
 @Suite struct DiskScratchTests {
     private let directory = TemporaryDirectory()
 
-    @Test(arguments: [[10], [70_000], [1, 65_535, 1, 65_536, 65_537, 3], [30_000, 30_000, 30_000]])
+    @Test(arguments: [
+        [10], [70_000], [1, 65_535, 1, 65_536, 65_537, 3], [30_000, 30_000, 30_000],
+    ])
     func readsSeeWhatWasAppendedWrittenOrNot(lengths: [Int]) throws {
         let file = try DiskScratch(directory: directory.path).makeFile()
         var model: [UInt8] = []

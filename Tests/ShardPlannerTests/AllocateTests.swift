@@ -55,7 +55,8 @@ struct AllocateTests {
 
     @Test func copiesGoToDistinctZonesThenHostsBeforeFillCounts() throws {
         let peers = [
-            try capacity(1, 1000, zone: "a", host: "x"), try capacity(2, 1000, zone: "a", host: "y"),
+            try capacity(1, 1000, zone: "a", host: "x"),
+            try capacity(2, 1000, zone: "a", host: "y"),
             try capacity(3, 1000, used: 900, zone: "b", host: "z"),
             try capacity(4, 1000, used: 1, zone: "a", host: "x"),
         ]
@@ -85,7 +86,8 @@ struct AllocateTests {
             sentences == [
                 "chosen for copy 1, 10.0 % full with it",
                 "no space: needs 100 MiB, has 64 MiB after reservations",
-                "draining", "down for 41 s", "zone a already used", "failed to take this shard before",
+                "draining", "down for 41 s", "zone a already used",
+                "failed to take this shard before",
                 "chosen for copy 2, 40.0 % full with it",
             ])
         #expect(
@@ -96,7 +98,8 @@ struct AllocateTests {
     @Test func tooFewPeersIsAnErrorWithCountsAndTheLargestFreeSpace() throws {
         let peers = [
             try capacity(1, 100, used: 30), try capacity(2, 100, used: 60, reserved: 30),
-            try capacity(3, 1000, state: .draining), try capacity(4, 1000, state: .down(sinceMilliseconds: 0)),
+            try capacity(3, 1000, state: .draining),
+            try capacity(4, 1000, state: .down(sinceMilliseconds: 0)),
         ]
         let error = try #require(throws: AllocationError.self) {
             try allocate(request(60, min: 2, max: 3), among: peers)
@@ -240,7 +243,8 @@ struct AllocateTests {
                     (
                         chosen.count { $0.zone == peer.zone },
                         peer.host == nil ? 0 : chosen.count { $0.host == peer.host },
-                        UInt128(peer.usedByteCount + peer.reservedByteCount + request.shardByteCount),
+                        UInt128(
+                            peer.usedByteCount + peer.reservedByteCount + request.shardByteCount),
                         UInt64.max
                             - Rendezvous.weight(
                                 upload: request.upload, shardNumber: request.shardNumber,

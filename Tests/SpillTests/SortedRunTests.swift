@@ -22,11 +22,16 @@ private struct TwelveByteRun {
     let run: SortedRun
     let reader: CountingReader
 
-    init(_ unsorted: [(key: UInt64, number: UInt32)], offset: Int = 5) {
+    /// - Parameter expectedEntryCount: Fewer than there are make the directory coarse, so that
+    ///   look-ups search within a bucket.
+    init(
+        _ unsorted: [(key: UInt64, number: UInt32)], offset: Int = 5, expectedEntryCount: Int? = nil
+    ) {
         entries = unsorted.sorted { $0 < $1 }
         var bytes = [UInt8](repeating: 0xee, count: offset)
         var builder = SortedRunBuilder(
-            layout: TwelveByteRun.layout, expectedEntryCount: entries.count,
+            layout: TwelveByteRun.layout,
+            expectedEntryCount: expectedEntryCount ?? entries.count,
             byteOffset: UInt64(offset))
         for entry in entries {
             let start = bytes.count
@@ -60,7 +65,7 @@ private struct TwelveByteRun {
             let entries = (0..<entryCount).map {
                 (keys[Int(generator.next() % UInt64(keys.count))], UInt32($0))
             }
-            let run = TwelveByteRun(entries)
+            let run = TwelveByteRun(entries, expectedEntryCount: seed % 2 == 0 ? 0 : entryCount)
             let model = Dictionary(grouping: run.entries, by: \.key).mapValues { $0.map(\.number) }
             let probes = keys.prefix(300) + (0..<100).map { _ in generator.next() } + [0, .max]
             for key in probes {
@@ -102,9 +107,13 @@ private struct TwelveByteRun {
                 return TwelveByteRun(keys.map { ($0, number) })
             }
             var model: [UInt64: UInt32] = [:]
-            for run in runs.reversed() { for entry in run.entries { model[entry.key] = entry.number } }
+            for run in runs.reversed() {
+                for entry in run.entries { model[entry.key] = entry.number }
+            }
             var merged: [(UInt64, UInt32)] = []
-            let cursors = try runs.map { try SortedRunCursor($0.run, in: $0.reader, bufferByteCount: 37) }
+            let cursors = try runs.map {
+                try SortedRunCursor($0.run, in: $0.reader, bufferByteCount: 37)
+            }
             try mergeSortedRuns(cursors, layout: layout) { entry in
                 merged.append(
                     (

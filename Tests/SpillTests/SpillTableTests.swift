@@ -24,7 +24,8 @@ enum KeyShape: CaseIterable {
 
 @Suite struct SpillTableTests {
     @Test(arguments: KeyShape.allCases, [(1, 0), (3, 1 << 20), (64, 256), (100_000, 0)])
-    func answersAsADictionaryDoes(shape: KeyShape, limits: (entries: Int, filterBytes: Int)) throws {
+    func answersAsADictionaryDoes(shape: KeyShape, limits: (entries: Int, filterBytes: Int)) throws
+    {
         for seed in UInt64(1)...2 {
             var generator = SeededGenerator(seed: seed)
             let table = SpillTable(

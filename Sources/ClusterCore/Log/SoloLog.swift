@@ -127,13 +127,14 @@ package final class SoloLog: ClusterLog {
     private static let closedCause = "this peer stopped applying commands"
 }
 
-fileprivate extension SoloLog.Queue {
-    mutating func takeEntries(
+extension SoloLog.Queue {
+    fileprivate mutating func takeEntries(
         after index: LogIndex, _ limits: SoloLog.Limits
     ) -> [LogEntry] {
         var byteCount = 0
         var taken = 0
-        for proposal in proposals.prefix(limits.batchCommands) where byteCount < limits.batchByteCount {
+        for proposal in proposals.prefix(limits.batchCommands) {
+            if byteCount >= limits.batchByteCount { break }
             byteCount += proposal.commandBytes.count
             taken += 1
         }

@@ -74,7 +74,9 @@ extension StateStore {
 
     static func archive(_ entries: [ArchivedEntry], _ db: Database) throws {
         let insert = try db.cachedStatement(
-            sql: "INSERT INTO archive (log_index, log_time, request_id, command) VALUES (?, ?, ?, ?)")
+            sql: """
+                INSERT INTO archive (log_index, log_time, request_id, command) VALUES (?, ?, ?, ?)
+                """)
         for entry in entries {
             try insert.execute(arguments: [
                 Int64(entry.index.rawValue), Int64(bitPattern: entry.time.millisecondsSinceEpoch),

@@ -103,7 +103,7 @@ extension StateStore {
         guard newest == nil || newest == state.appliedIndex else {
             throw .damaged(
                 path: path,
-                finding: "the state is at log index \(state.appliedIndex), its archive ends elsewhere")
+                finding: "its archive does not end at log index \(state.appliedIndex) as the state")
         }
         return state
     }

@@ -100,14 +100,14 @@ package struct MultipartParser: Sendable {
             return
         case .preamble where state.bodyOffset == 0:
             throw error(.emptyBody)
+        case .preamble where holdsBytes, .body where holdsBytes:
+            throw error(.bodyCutInBoundary)
         case .preamble:
             throw error(.boundaryNotFound(skippedByteCount: Int(state.bodyOffset)))
         case .boundaryPadding, .boundaryLineFeed:
             throw error(.bodyCutInBoundary)
         case .head:
             throw error(hasBareLineFeed(state.head) ? .bareLineFeed : .bodyCutInHead)
-        case .body where state.matchedByteCount > max(2, state.impliedByteCount):
-            throw error(.bodyCutInBoundary)
         case .body:
             throw error(.finalBoundaryMissing)
         }
@@ -311,6 +311,9 @@ package struct MultipartParser: Sendable {
     }
 
     // MARK: - Small change
+
+    /// The input ended with more of a boundary line than the CRLF before it.
+    private var holdsBytes: Bool { state.matchedByteCount > 2 }
 
     private mutating func consume(_ count: Int, _ input: inout UnsafeRawBufferPointer) {
         state.bodyOffset += UInt64(count)

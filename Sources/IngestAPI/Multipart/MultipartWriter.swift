@@ -6,7 +6,8 @@ import Importer
 /// The order of calls is: a head, the bytes of that file (or target of that symlink), the next
 /// head, and at last the end. Each returns or counts bytes; payload passes by.
 package struct MultipartWriter: Sendable {
-    /// 128 bits, so that no file contains it by accident, and a prefix for people.
+    /// 128 bits, so that no file contains it by accident, and a prefix for people; as long as a
+    /// boundary may be, because a search takes longer steps with a longer one.
     package let boundary: MultipartBoundary
     private var isFirst = true
 
@@ -16,9 +17,11 @@ package struct MultipartWriter: Sendable {
             let text = String(word, radix: 16)
             return String(repeating: "0", count: 16 - text.count) + text
         }
-        // 39 bytes of letters, digits and a hyphen always make a boundary.
-        guard let boundary = try? MultipartBoundary(Array("ingest-\(digits.joined())".utf8)) else {
-            preconditionFailure("hexadecimal digits make a boundary")
+        let name = "ingest-\(digits.joined())"
+        let hyphens = String(
+            repeating: "-", count: MultipartBoundary.maximumByteCount - name.utf8.count)
+        guard let boundary = try? MultipartBoundary(Array((hyphens + name).utf8)) else {
+            preconditionFailure("hyphens and hexadecimal digits make a boundary")
         }
         self.boundary = boundary
     }

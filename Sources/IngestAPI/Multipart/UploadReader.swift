@@ -1,3 +1,5 @@
+import Importer
+
 /// Reads the entries of an upload from a multipart body: the parser with Kubo's meaning of parts.
 ///
 /// Memory is bounded by the parser's, one header and one symlink target.
@@ -21,9 +23,6 @@ package struct UploadReader: Sendable {
 
         package init() {}
     }
-
-    /// The longest target Linux can make a symlink of, in bytes.
-    package static let maximumSymlinkTargetByteCount = 4096
 
     private var parser: MultipartParser
     private var rest: State
@@ -99,10 +98,11 @@ package struct UploadReader: Sendable {
             throw .directoryWithBody(
                 part: parser.state.partCount, path: pending.filename?.shown ?? "")
         }
-        rest.symlinkTarget.append(contentsOf: bytes.prefix(Self.maximumSymlinkTargetByteCount + 1))
-        guard rest.symlinkTarget.count <= Self.maximumSymlinkTargetByteCount else {
+        rest.symlinkTarget.append(
+            contentsOf: bytes.prefix(TreeImporter.maximumSymlinkTargetByteCount + 1))
+        guard rest.symlinkTarget.count <= TreeImporter.maximumSymlinkTargetByteCount else {
             throw .symlinkTargetTooLong(
-                part: parser.state.partCount, limit: Self.maximumSymlinkTargetByteCount)
+                part: parser.state.partCount, limit: TreeImporter.maximumSymlinkTargetByteCount)
         }
     }
 

@@ -47,7 +47,7 @@ package struct DAGWalk {
     private var start: DAGWalkLink?
     private var frames: [Frame] = []
     /// Links held by `frames`; those below `rememberedFrom` hold none.
-    private var openLinkCount = 0
+    private(set) var openLinkCount = 0
     private var rememberedFrom = 0
     private var awaited: (link: DAGWalkLink, isReturn: Bool)?
 
@@ -183,7 +183,6 @@ package struct DAGWalk {
         if frames[index].next == frame.linkCount {
             openLinkCount -= frame.linkCount
             frames.removeLast()
-            rememberedFrom = min(rememberedFrom, index)
         }
         return link
     }
