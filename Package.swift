@@ -87,6 +87,35 @@ let package = Package(
                 "Multiformats", "PosixIO", "ShardPlanner", "Spill",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
+
+        // Tests
+        .target(
+            name: "VectorInputs", path: "Tests/VectorInputs", exclude: ["Vectors", "Fixtures"]),
+        .testTarget(
+            name: "MultiformatsTests", dependencies: ["Multiformats"], exclude: ["Vectors"]),
+        .testTarget(name: "SpillTests", dependencies: ["Spill"]),
+        .testTarget(name: "ChunkerTests", dependencies: ["Chunker", "VectorInputs"]),
+        .testTarget(
+            name: "ImporterTests",
+            dependencies: ["Chunker", "Importer", "Multiformats", "Spill", "VectorInputs"]),
+        .testTarget(
+            name: "ShardPlannerTests", dependencies: ["Multiformats", "ShardPlanner"],
+            exclude: ["Vectors"]),
+        .testTarget(
+            name: "PinsetTests", dependencies: ["Multiformats", "Pinset", "ShardPlanner"],
+            exclude: ["Scenarios", "Vectors"]),
+        .testTarget(name: "PosixIOTests", dependencies: ["PosixIO", "Spill"]),
+        .testTarget(
+            name: "ClusterCoreTests",
+            dependencies: [
+                "ClusterCore", "Multiformats", "Pinset", "PosixIO", "ShardPlanner", "Spill",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .testTarget(
+            name: "IngestAPITests",
+            dependencies: ["Chunker", "Importer", "IngestAPI", "Multiformats", "ShardPlanner"]),
+        .testTarget(name: "ingestdTests", dependencies: ["CZlib", "ingestd"]),
     ],
     swiftLanguageModes: [.v6]
 )

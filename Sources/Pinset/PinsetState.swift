@@ -129,8 +129,9 @@ package struct PinsetState: Sendable {
 
 /// The shards of an open upload or of a root, by number without gaps.
 struct Manifest: Equatable, Sendable {
+    /// A reservation is large and short-lived: behind a reference it does not widen sealed ones.
     enum Entry: Equatable, Sendable {
-        case reserved(Reservation)
+        indirect case reserved(Reservation)
         case sealed(CID)
     }
 

@@ -170,11 +170,10 @@ extension ShardRecord {
 
     init(rowValue: CBOR) throws(WireError) {
         var fields = try FieldReader(rowValue, "shard row")
-        description = try fields.take("shard")
-        copies = try fields.take("copies")
-        replicationMin = try fields.take("min")
-        replicationMax = try fields.take("max")
-        decision = try fields.take("decision")
+        self.init(
+            description: try fields.take("shard"), copies: try fields.take("copies"),
+            replicationMin: try fields.take("min"), replicationMax: try fields.take("max"),
+            decision: try fields.take("decision"))
         try fields.finish()
     }
 }

@@ -84,12 +84,42 @@ package struct ShardRecord: Equatable, Sendable {
     /// The strictest factors of all uploads and roots that use the shard; -1 is stricter than all.
     package var replicationMin: Int
     package var replicationMax: Int
-    package var decision: KeptDecision
+    private var decisionBox: DecisionBox
     /// The uploads (open, or committed and still the content of a root) that use the shard.
     /// Derived from their entries, not saved.
     package internal(set) var uses: [ShardUse] = []
 
+    init(
+        description: ShardDescription, copies: [ShardCopy], replicationMin: Int,
+        replicationMax: Int, decision: KeptDecision
+    ) {
+        self.description = description
+        self.copies = copies
+        self.replicationMin = replicationMin
+        self.replicationMax = replicationMax
+        decisionBox = DecisionBox(decision)
+    }
+
+    /// The decision that placed the newest copies.
+    package var decision: KeptDecision {
+        get { decisionBox.decision }
+        set { decisionBox = DecisionBox(newValue) }
+    }
+
     package func copy(on peer: PeerID) -> ShardCopy? { copies.first { $0.peer == peer } }
+}
+
+/// Keeps decisions, which are large and rarely read, out of the slots of the shard table.
+private final class DecisionBox: Equatable, Sendable {
+    let decision: KeptDecision
+
+    init(_ decision: KeptDecision) {
+        self.decision = decision
+    }
+
+    static func == (left: DecisionBox, right: DecisionBox) -> Bool {
+        left === right || left.decision == right.decision
+    }
 }
 
 /// The place of a shard in an upload.

@@ -85,7 +85,10 @@ struct Daemon: Sendable {
 
     private func serverBuilder() throws -> HTTPServerBuilder {
         let handlers: @Sendable () -> [any RemovableChannelHandler] = {
-            [ReceiveTuningHandler(), ContinueHandler(), UnreadBodyHandler()]
+            [
+                ReceiveTuningHandler(), MalformedRequestHandler(), ContinueHandler(),
+                UnreadBodyHandler(),
+            ]
         }
         let seconds = configuration.idleTimeout.components.seconds
         let http = HTTPServerBuilder.http1(

@@ -1,6 +1,7 @@
-@testable import Importer
 import Multiformats
 import Testing
+
+@testable import Importer
 
 /// What Kubo's `add` options resolve to, and what is refused.
 @Suite struct ImportOptionsTests {

@@ -1,8 +1,9 @@
-@testable import Importer
 import Multiformats
 import Spill
 import Testing
 import VectorInputs
+
+@testable import Importer
 
 /// Laws about trees: the order of arrival and the memory limits never change a root.
 @Suite struct ImportTreeTests {
@@ -72,6 +73,26 @@ import VectorInputs
         let inMemory = try result(DirectoryLimits())
         #expect(spilled.root == inMemory.root)
         #expect(spilled.blocks.map(\.cid) == inMemory.blocks.map(\.cid))
+    }
+
+    /// Files that alternate between directories would otherwise leave a block per file.
+    @Test func aDirectoryIsClosedAtMostTwiceWhileMemoryLasts() throws {
+        var driver = try ImportDriver(ImportOptions(ImportVectorOptions()))
+        for number in 0..<300 { try driver.addFile("t/\(number % 3)/\(number % 5)/f\(number)") }
+        let result = try driver.finish()
+        let reports = Dictionary(grouping: result.entries) { $0.path }.mapValues(\.count)
+        #expect(reports.count == 300 + 15 + 3 + 1)
+        #expect(reports.values.allSatisfy { $0 <= 2 })
+
+        var inOrder = try ImportDriver(ImportOptions(ImportVectorOptions()))
+        for top in 0..<3 {
+            for middle in 0..<5 {
+                for number in 0..<300 where number % 3 == top && number % 5 == middle {
+                    try inOrder.addFile("t/\(top)/\(middle)/f\(number)")
+                }
+            }
+        }
+        #expect(try inOrder.finish().root == result.root)
     }
 
     @Test func aSinkGetsTheSameOutputAsTakingIt() throws {
@@ -212,20 +233,5 @@ struct RandomTree {
             ImportOptions(options), limits: limits, keepsContents: true)
         for entry in entries { try driver.add(entry.node, at: entry.path) }
         return try driver.finish()
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ mixed >> 31
     }
 }

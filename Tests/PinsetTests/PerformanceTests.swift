@@ -10,7 +10,6 @@ import Testing
 @Suite(.enabled(if: ProcessInfo.processInfo.environment["PINSET_FIGURES"] != nil), .serialized)
 struct PerformanceTests {
     @Test func aHundredRootsOfTenThousandShards() throws {
-        let clock = ContinuousClock()
         var cluster = TestCluster(state: PinsetState())
         for number in 0..<12 {
             cluster.run(
@@ -19,7 +18,9 @@ struct PerformanceTests {
         _ = cluster.state.drainChanges()
         var times: [String: (total: Duration, count: Int)] = [:]
         func measure(_ what: String, _ body: () -> Void) {
-            let time = clock.measure(body)
+            let start = Self.processorTime
+            body()
+            let time = Self.processorTime - start
             times[what, default: (.zero, 0)].total += time
             times[what, default: (.zero, 0)].count += 1
         }
@@ -68,7 +69,7 @@ struct PerformanceTests {
                 capacityByteCount: 1 << 40, usedByteCount: number << 20, zone: "z\(number % 7)")
         }
         let policy = try AllocationPolicy(replicationMin: 2, replicationMax: 3)
-        let time = try ContinuousClock().measure {
+        let start = Self.processorTime
             for number in 0..<100 {
                 _ = try allocate(
                     AllocationRequest(
@@ -76,6 +77,7 @@ struct PerformanceTests {
                         policy: policy), among: peers)
             }
         }
+        let time = Self.processorTime - start
         print("figure: decision among 1000 peers: \(time / 100)")
     }
 
@@ -88,6 +90,13 @@ struct PerformanceTests {
         return ShardDescription(
             cid: cid, blockCount: 400, payloadByteCount: 104_000_000, fileByteCount: 104_100_000,
             depth: 1)
+    }
+
+    /// Time this thread had a processor: other processes do not show.
+    private static var processorTime: Duration {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 
     private static var peakMemory: String {

@@ -4,7 +4,10 @@ import Multiformats
 /// A named set of defaults that fixes every choice on the way from bytes to a root (IPIP-499).
 package enum ImportProfile: String, Sendable, CaseIterable {
     /// What `ipfs add` does without options.
+    // swift-format-ignore: AlwaysUseLowerCamelCase
+    // The names of the specification.
     case unixfsV0_2015 = "unixfs-v0-2015"
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     case unixfsV1_2025 = "unixfs-v1-2025"
 
     /// Finds a profile by name; `legacy-cid-v0` is Kubo's other name for `unixfs-v0-2015`.

@@ -53,7 +53,7 @@ struct APIResponder: HTTPResponder {
         }
         response.headers[.requestID] = requestID
         if request.method == .head {
-            let length = response.body.contentLength
+            let length = response.status.kind == .successful ? response.body.contentLength : nil
             response.body = ResponseBody()
             response.headers[.contentLength] = length.map(String.init)
         }

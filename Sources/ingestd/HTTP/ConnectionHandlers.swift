@@ -1,5 +1,7 @@
 import HTTPTypes
+import IngestAPI
 import NIOCore
+import NIOHTTP1
 import NIOHTTPTypes
 
 /// Sets how a connection reads: long, fixed receive buffers instead of the adaptive ones, which
@@ -118,5 +120,46 @@ final class UnreadBodyHandler: ChannelDuplexHandler, RemovableChannelHandler {
         unreadByteCount = nil
         deadline?.cancel()
         deadline = nil
+    }
+}
+
+/// Answers what is not HTTP with an error in JSON, like every other error, and closes.
+///
+/// Inside a body the error goes to whoever reads the body, who answers it.
+final class MalformedRequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    private var isRequestOpen = false
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head: isRequestOpen = true
+        case .body: break
+        case .end: isRequestOpen = false
+        }
+        context.fireChannelRead(data)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard error is HTTPParserError, !isRequestOpen else {
+            return context.fireErrorCaught(error)
+        }
+        let problem = Problem(
+            .badRequest, "the request is not valid HTTP/1.1 (\(error)); check what was sent")
+        let body = ByteBuffer(bytes: problem.body(dialect: .cluster, instance: nil, requestID: nil))
+        let head = HTTPResponse(
+            status: problem.status,
+            headerFields: [
+                .contentType: APIField.json, .connection: "close",
+                .contentLength: String(body.readableBytes),
+            ])
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(body)), promise: nil)
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+            channel.close(promise: nil)
+        }
     }
 }
