@@ -13,7 +13,9 @@ package final class ImportPipeline {
     /// Content bytes that may be handed in after each `prepare()`.
     package static let maximumRunByteCount = 1 << 20
     /// Slabs that one import may have at the workers at once.
-    private static let inFlightLimit = 6
+    private static let inFlightLimit = 4
+    /// Steps noted in one slab before it is passed on although it has room.
+    private static let stepLimit = 2048
 
     private let options: ImportOptions
     private let workers: WorkerPool
@@ -78,6 +80,14 @@ package final class ImportPipeline {
         while let oldest = inFlight.first, oldest.isHashed || inFlight.count >= Self.inFlightLimit {
             try await settleOldest()
         }
+        try await makeNextSlab()
+        guard current.steps.count >= Self.stepLimit else { return }
+        // Entries without content fill no slab, but what is noted of them fills memory.
+        try turnSlab(isFull: false)
+        try await makeNextSlab()
+    }
+
+    private func makeNextSlab() async throws {
         while next == nil {
             if let spare = slabs.takeSpare() {
                 spareCount += 1
@@ -100,7 +110,7 @@ package final class ImportPipeline {
         while !rest.isEmpty {
             let room = usableEnd - current.filledByteCount
             if room == 0 {
-                try turnSlab()
+                try turnSlab(isFull: true)
                 continue
             }
             let run = rest.prefix(room)
@@ -111,6 +121,53 @@ package final class ImportPipeline {
             rest = rest.dropFirst(run.count)
         }
     }
+
+    /// Adds a file's bytes to the open file, read straight into the slabs. Waits as `prepare()` does,
+    /// and ends when its task is cancelled.
+    ///
+    /// Where chunks have a fixed size, the worker that hashes a slab also reads it; other chunkers
+    /// have to see the bytes first, so these are read here.
+    ///
+    /// - Parameters:
+    ///   - byteCount: How long the file is; one that proves shorter is an error.
+    ///   - check: Called after each read with its length, on any thread; throws when the file is no
+    ///     longer what it was.
+    package func appendContents(
+        of file: FileDescriptor, byteCount: Int, check: @escaping @Sendable (Int) throws -> Void
+    ) async throws {
+        let isLeftToWorkers =
+            if case .size = options.chunker.kind { byteCount >= Self.smallestFillByteCount } else {
+                false
+            }
+        var offset = 0
+        while offset < byteCount {
+            let room = usableEnd - current.filledByteCount
+            if room == 0 {
+                try Task.checkCancellation()
+                try await prepare()
+                try turnSlab(isFull: true)
+                continue
+            }
+            let count = min(room, byteCount - offset)
+            let start = current.filledByteCount
+            if isLeftToWorkers {
+                current.fills.append(
+                    .init(
+                        file: file, fileOffset: offset, bufferOffset: start, byteCount: count,
+                        check: check))
+            } else {
+                try file.readAll(
+                    into: .init(start: current.buffer.base + start, count: count), at: offset)
+                try check(count)
+            }
+            current.filledByteCount += count
+            contentByteCount += UInt64(count)
+            offset += count
+        }
+    }
+
+    /// Files below this are read at once, so that slabs hold few of them open.
+    private static let smallestFillByteCount = 256 << 10
 
     package func endFile() throws {
         try cutChunks(isFinal: true)
@@ -165,14 +222,14 @@ package final class ImportPipeline {
         usableEnd = pendingOffset + chunkCount * chunkByteCount
     }
 
-    /// Sends the full slab to the workers and goes on in the next one, which takes over the bytes
-    /// behind the last chunk.
-    private func turnSlab() throws {
+    /// Sends the slab to the workers and goes on in the next one, which takes over the bytes behind
+    /// the last chunk.
+    private func turnSlab(isFull: Bool) throws {
         try cutChunks(isFinal: false)
         closeChunkStep()
         let full = current
         let tail = full.filledByteCount - pendingOffset
-        guard pendingOffset > 0 || tail == 0 else {
+        guard !isFull || pendingOffset > 0 || tail == 0 else {
             throw ImportPipelineError.chunkTooLong(
                 chunker: options.chunker.description, limit: full.filledByteCount)
         }
@@ -200,7 +257,9 @@ package final class ImportPipeline {
         while pendingOffset < end {
             let window = UnsafeRawBufferPointer(
                 start: current.buffer.base + pendingOffset, count: end - pendingOffset)
-            guard let count = finder.firstChunkByteCount(in: window, isFinal: isFinal) else { return }
+            guard let count = finder.firstChunkByteCount(in: window, isFinal: isFinal) else {
+                return
+            }
             guard count <= ChunkerSpec.chunkByteCountLimit else {
                 throw ImportPipelineError.chunkTooLong(
                     chunker: options.chunker.description, limit: ChunkerSpec.chunkByteCountLimit)

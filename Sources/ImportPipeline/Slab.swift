@@ -26,10 +26,23 @@ final class Slab: @unchecked Sendable {
         var byteCount: Int
     }
 
+    /// Bytes that the worker reads from a file right before it hashes them.
+    struct Fill {
+        let file: FileDescriptor
+        var fileOffset: Int
+        var bufferOffset: Int
+        var byteCount: Int
+        /// Told how many bytes were read; throws when the file is no longer what it was.
+        let check: @Sendable (Int) throws -> Void
+    }
+
     let buffer: AlignedBuffer
+    /// Bytes that are there, or will be once the fills are done.
     var filledByteCount = 0
     var chunks: [Chunk] = []
     var steps: [ImportStep] = []
+    /// By ascending offset in the buffer.
+    var fills: [Fill] = []
     private(set) var cids: [CID] = []
     private var hashing: Completion<Void>?
 
@@ -46,21 +59,14 @@ final class Slab: @unchecked Sendable {
         filledByteCount = 0
         chunks.removeAll(keepingCapacity: true)
         steps.removeAll(keepingCapacity: true)
+        fills.removeAll(keepingCapacity: true)
         cids.removeAll(keepingCapacity: true)
         hashing = nil
     }
 
     /// Hands the chunks to a worker. Until `hashed()` has returned, nobody else may touch the slab.
-    ///
-    /// - Parameter fill: Reads the chunks' bytes into the buffer first, on the worker.
-    func submit(
-        to workers: WorkerPool, encoder: LeafEncoder, function: HashFunction,
-        fill: (@Sendable (Slab) throws -> Void)? = nil
-    ) {
-        hashing = workers.start { [self] in
-            try fill?(self)
-            try hashChunks(encoder, function)
-        }
+    func submit(to workers: WorkerPool, encoder: LeafEncoder, function: HashFunction) {
+        hashing = workers.start { [self] in try hashChunks(encoder, function) }
     }
 
     /// Waits until the worker is done with the slab.
@@ -70,13 +76,42 @@ final class Slab: @unchecked Sendable {
 
     var isHashed: Bool { hashing?.isDone ?? false }
 
+    private static let smallestFillByteCount = 256 << 10
+
+    /// Does the fills as far as they lie below `end` in the buffer.
+    private func fill(upTo end: Int) throws {
+        while let first = fills.first, first.bufferOffset < end {
+            let count = min(first.byteCount, end - first.bufferOffset)
+            try first.file.readAll(
+                into: UnsafeMutableRawBufferPointer(
+                    start: buffer.base + first.bufferOffset, count: count),
+                at: first.fileOffset)
+            try first.check(count)
+            if count == first.byteCount {
+                fills.removeFirst()
+            } else {
+                fills[0].fileOffset += count
+                fills[0].bufferOffset += count
+                fills[0].byteCount -= count
+            }
+        }
+    }
+
     private func hashChunks(_ encoder: LeafEncoder, _ function: HashFunction) throws {
         let hasher = try BlockHasher(function)
         cids.reserveCapacity(chunks.count)
+        var filledEnd = 0
         try withUnsafeTemporaryAllocation(
             byteCount: LeafEncoder.maximumFrameByteCount, alignment: 8
         ) { frame in
             for chunk in chunks {
+                let end = chunk.offset + chunk.byteCount
+                if end > filledEnd, !fills.isEmpty {
+                    // A chunk at a time, so that it is hashed while the cache still has it; small
+                    // chunks in larger reads.
+                    filledEnd = max(end, filledEnd + Self.smallestFillByteCount)
+                    try fill(upTo: filledEnd)
+                }
                 let (prefix, suffix) = encoder.parts(chunkByteCount: chunk.byteCount, frame)
                 cids.append(try encoder.cid(prefix, bytes(of: chunk), suffix, hasher: hasher))
             }

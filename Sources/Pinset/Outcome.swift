@@ -14,6 +14,7 @@ package enum Outcome: Equatable, Sendable {
     /// Nothing has changed.
     case refused(Refusal)
 
+    /// Why nothing has changed; `nil` when the command was accepted.
     package var refusal: Refusal? {
         if case .refused(let refusal) = self { refusal } else { nil }
     }
@@ -64,6 +65,7 @@ package struct CommittedUpload: Equatable, Sendable {
     package var replaced: Bool
 }
 
+/// What went with one or more roots.
 package struct UnpinnedRoots: Equatable, Sendable {
     package var rootCount: Int
     /// Shards that no root or upload needs any more.

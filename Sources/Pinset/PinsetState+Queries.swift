@@ -38,6 +38,7 @@ extension PinsetState {
     /// All members, by peer ID.
     package var members: [PeerRecord] { sortedPeers.compactMap { peers[$0] } }
 
+    /// A member; `nil` for a stranger.
     package func peer(_ peer: PeerID) -> PeerRecord? { peers[peer] }
 
     /// An upload, open or ended and still remembered.
@@ -80,10 +81,14 @@ extension PinsetState {
         return reservation
     }
 
+    /// A sealed shard, of a visible root or of an open upload.
     package func shard(_ cid: CID) -> ShardRecord? { shards[cid] }
 
+    /// Sealed shards, of visible roots and of open uploads.
     package var shardCount: Int { shards.count }
+    /// Visible roots.
     package var rootCount: Int { roots.count }
+    /// Uploads that have not ended.
     package var openUploadCount: Int { openUploads.count }
 
     /// All sealed shards in order of their CIDs, after a given one, at most `limit`.

@@ -106,6 +106,7 @@ package struct ShardRecord: Equatable, Sendable {
         set { decisionBox = DecisionBox(newValue) }
     }
 
+    /// The copy that a peer holds, if it does.
     package func copy(on peer: PeerID) -> ShardCopy? { copies.first { $0.peer == peer } }
 }
 

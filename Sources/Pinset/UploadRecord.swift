@@ -27,6 +27,7 @@ package struct PinMetadata: Equatable, Sendable {
 
     package subscript(key: String) -> String? { entries.first { $0.key == key }?.value }
 
+    /// The entries without their order.
     package var dictionary: [String: String] {
         Dictionary(entries.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
     }

@@ -16,12 +16,19 @@ package final class ListNodeBuilder {
     }
 
     private let hasher: BlockHasher
+    private let maximumLinks: Int
     private var leaves: [CID] = []
     private var open = MapBody()
     /// Links appended so far.
     package private(set) var linkCount = 0
 
-    package init() {
+    package convenience init() {
+        self.init(maximumLinks: ListNode.maximumLinks)
+    }
+
+    /// A builder of smaller nodes, on which tests reach the limits.
+    init(maximumLinks: Int) {
+        self.maximumLinks = maximumLinks
         do {
             hasher = try BlockHasher(.sha2_256)
         } catch {
@@ -35,9 +42,9 @@ package final class ListNodeBuilder {
     /// - Throws: `tooManyLinks` for more than 5,984 leaves; nothing has changed then.
     package func append(_ link: CID) throws(ListNodeError) -> ListNodeBlock? {
         var closed: ListNodeBlock?
-        if open.count == ListNode.maximumLinks {
-            guard leaves.count < ListNode.maximumLinks - 1 else {
-                throw .tooManyLinks(limit: ListNode.maximumLinks * ListNode.maximumLinks)
+        if open.count == maximumLinks {
+            guard leaves.count < maximumLinks - 1 else {
+                throw .tooManyLinks(limit: maximumLinks * maximumLinks)
             }
             closed = closeLeaf()
         }
@@ -60,11 +67,6 @@ package final class ListNodeBuilder {
         for leaf in leaves { open.append(leaf) }
         let root = encodeOpen()
         return Finished(blocks: [last, root], root: root.cid, depth: 2)
-    }
-
-    /// Counts `count` leaves of `link` as closed; for testing the limit in reasonable time.
-    func skipLeaves(_ count: Int, of link: CID) {
-        leaves.append(contentsOf: repeatElement(link, count: count))
     }
 
     private func closeLeaf() -> ListNodeBlock {

@@ -178,7 +178,8 @@ private struct CatalogueRandom: RandomNumberGenerator {
 
     @Test func shardLargerThanMemoryIsWrittenAtOnce() throws {
         let fixture = try CatalogueFixture()
-        try fixture.add(0, (0..<1000).map { $0 << 50 })
+        try fixture.add(0, (0..<2000).map { ($0 / 2) << 50 })
+        #expect(fixture.catalogue.statistics.entryCount == 1000)
         #expect(fixture.catalogue.statistics.recentEntryCount == 0)
         #expect(try fixture.reopen() == [])
         try fixture.check("after reopening")

@@ -147,6 +147,8 @@ extension DirectoryLimits {
         limits.byteCount = 2000
         limits.totalByteCount = 8000
         limits.spilledPortionByteCount = 1000
+        limits.spilledNameCount = 256
+        limits.sorterByteCount = 16 << 10
         return limits
     }()
 }

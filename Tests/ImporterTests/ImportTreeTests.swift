@@ -212,7 +212,7 @@ struct RandomTree {
         // A set's order differs from process to process.
         for name in names.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
             switch Int.random(in: 0..<6, using: &random) {
-            case 0 where depth < 4, 1 where depth < 4:
+            case 0 where depth < 3, 1 where depth < 3:
                 fill(path + [name], depth: depth + 1, &random)
             case 2:
                 entries.append(

@@ -70,12 +70,11 @@ struct PerformanceTests {
         }
         let policy = try AllocationPolicy(replicationMin: 2, replicationMax: 3)
         let start = Self.processorTime
-            for number in 0..<100 {
-                _ = try allocate(
-                    AllocationRequest(
-                        upload: Names.upload("u"), shardNumber: number, shardByteCount: 1 << 27,
-                        policy: policy), among: peers)
-            }
+        for number in 0..<100 {
+            _ = try allocate(
+                AllocationRequest(
+                    upload: Names.upload("u"), shardNumber: number, shardByteCount: 1 << 27,
+                    policy: policy), among: peers)
         }
         let time = Self.processorTime - start
         print("figure: decision among 1000 peers: \(time / 100)")

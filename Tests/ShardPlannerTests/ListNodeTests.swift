@@ -69,14 +69,16 @@ struct ListNodeTests {
     }
 
     @Test func aBuilderRefusesMoreLeavesThanOneNodeLists() throws {
-        let link = try CID("bafkqaaa")
-        let builder = ListNodeBuilder()
-        let most = ListNode.maximumLinks * ListNode.maximumLinks
-        // 36 million links take a minute without optimisation; the limit is the same for leaves.
-        builder.skipLeaves(ListNode.maximumLinks - 1, of: link)
-        for _ in 0..<ListNode.maximumLinks { _ = try builder.append(link) }
-        #expect(throws: ListNodeError.tooManyLinks(limit: most)) { try builder.append(link) }
-        #expect(builder.finish().depth == 2)
+        let builder = ListNodeBuilder(maximumLinks: 4)
+        for number in 0..<16 { _ = try builder.append(Self.link(number)) }
+        #expect(throws: ListNodeError.tooManyLinks(limit: 16)) {
+            try builder.append(Self.link(16))
+        }
+        #expect(builder.linkCount == 16)
+        let finished = builder.finish()
+        #expect(finished.depth == 2)
+        #expect(try ListNode.decode(try #require(finished.blocks.last).bytes).count == 4)
+        #expect(ShardPacker.maximumBlockCount == ListNode.maximumLinks * ListNode.maximumLinks)
     }
 
     @Test func everyShardOfTheKnownPlansHasItsCID() throws {

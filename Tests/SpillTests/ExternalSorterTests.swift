@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import Spill
@@ -42,6 +43,25 @@ import Testing
             try add(records, to: sorter)
             #expect(try sorted(sorter) == records.sorted { $0.lexicographicallyPrecedes($1) })
         }
+    }
+
+    @Test func longRecordsAreMergedInPassesThatFitInMemory() throws {
+        final class CountingScratch: ScratchSpace {
+            let fileCount = Mutex(0)
+
+            func makeFile() -> any ScratchFile {
+                fileCount.withLock { $0 += 1 }
+                return MemoryScratchFile()
+            }
+        }
+        let scratch = CountingScratch()
+        let sorter = ExternalSorter(scratch: scratch, memoryByteLimit: 4096)
+        for number in (UInt8(0)..<68).reversed() {
+            try add([[UInt8](repeating: number, count: 900)], to: sorter)
+        }
+        #expect(try sorted(sorter).map { $0[0] } == Array(0..<68))
+        // Four records fill the memory, and four readers do: 17 runs, then 5, then 2.
+        #expect(scratch.fileCount.withLock { $0 } == 17 + 5 + 2)
     }
 
     @Test func tooLongRecordIsRefusedAndTheOthersStay() throws {

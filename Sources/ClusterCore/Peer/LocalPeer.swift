@@ -74,9 +74,12 @@ package final class LocalPeer: Sendable {
         return outcome
     }
 
-    /// The generation that a new copy of a shard gets here.
+    /// The generation of the copy of a shard that is here, or the one that a new copy gets.
     package func generation(ofShard shard: CID) async throws -> Int {
-        try await driver.read { [id] in $0.generation(ofShard: shard, on: id) }
+        try await driver.read { [id] state in
+            // What is known of drops is forgotten while copies live on, so the copy goes first.
+            state.shard(shard)?.copy(on: id)?.generation ?? state.generation(ofShard: shard, on: id)
+        }
     }
 
     /// Ends the claim on a copy; its file goes unless the state lists it.

@@ -59,9 +59,12 @@ package final class Reconciler: Sendable {
         let holdings = try await driver.read { [peer] state in state.holdings(of: peer) }
         let held = Set(
             holdings.copies.map { ShardCopyID(shard: $0.shard, generation: $0.generation) })
-        let dropped = Set(holdings.drops.map(\.shard))
+        let dropped = Dictionary(
+            uniqueKeysWithValues: holdings.drops.map { ($0.shard, $0.generation) })
         let present = Set(store.copies)
-        for copy in present.subtracting(held) where !dropped.contains(copy.shard) {
+        // Files from before a pending drop go with it, so that the drop is confirmed.
+        for copy in present.subtracting(held)
+        where dropped[copy.shard].map({ copy.generation >= $0 }) ?? true {
             log.notice("removing a shard file no root needs", metadata: ["shard": "\(copy.shard)"])
             try await workers.run { [store] in try store.removeUnknown(copy) }
         }

@@ -13,27 +13,17 @@ import Synchronization
 /// Look-ups may come from any thread, also while shards are added, removed and merged. Memory does
 /// not grow with the number of blocks, and by 12 bytes a shard.
 package final class BlockCatalogue: Sendable {
-    /// What look-ups see. Replaced as a whole, so they never wait for a writer.
-    struct Snapshot: Sendable {
-        /// Most entries first.
-        var runs: [BlockCatalogueRun] = []
-        /// Entries of the latest shards.
-        var recent = BlockCatalogueMemory()
-        /// Removed shards that may still have entries.
-        var dead: Set<UInt32> = []
-        var nextSequence: UInt64 = 0
-        var nextSerial: UInt32 = 0
-    }
-
     private let directory: String
     private let limits: BlockCatalogueLimits
-    private let snapshot: Mutex<Snapshot>
+    private let snapshot: Mutex<BlockCatalogueSnapshot>
     /// Held while a change is made, from reading the snapshot to replacing it.
     private let changing = Mutex<Void>(())
     /// Held during a merge, which others may overtake with changes of their own.
     private let merging = Mutex<Void>(())
 
-    private init(directory: String, limits: BlockCatalogueLimits, _ snapshot: Snapshot) {
+    private init(
+        directory: String, limits: BlockCatalogueLimits, _ snapshot: BlockCatalogueSnapshot
+    ) {
         self.directory = directory
         self.limits = limits
         self.snapshot = Mutex(snapshot)
@@ -49,7 +39,7 @@ package final class BlockCatalogue: Sendable {
     package static func open(
         directory: String, liveSerials: Set<UInt32>, limits: BlockCatalogueLimits = .standard
     ) throws(IOError) -> (catalogue: BlockCatalogue, missingSerials: [UInt32]) {
-        var snapshot = Snapshot()
+        var snapshot = BlockCatalogueSnapshot()
         var found: [BlockCatalogueRun] = []
         for name in try Directory(directory).loadNames() {
             let path = directory + "/" + String(decoding: name, as: UTF8.self)
@@ -169,7 +159,10 @@ package final class BlockCatalogue: Sendable {
             }
             snapshot.withLock { $0 = next }
         }
-        if snapshot.withLock(\.runs.count) >= limits.runLimit { try mergeIfNeeded() }
+        if snapshot.withLock(\.runs.count) >= limits.runLimit {
+            // The shard is in. A merge that fails leaves all as it is, and the next add tries again.
+            _ = try? mergeIfNeeded()
+        }
     }
 
     /// Takes a shard out. Its entries go when their runs are merged.
@@ -192,7 +185,7 @@ package final class BlockCatalogue: Sendable {
         }
     }
 
-    private func writeRecent(_ next: inout Snapshot) throws(IOError) {
+    private func writeRecent(_ next: inout BlockCatalogueSnapshot) throws(IOError) {
         let recent = next.recent
         let writer = try makeWriter(next, expectedEntryCount: recent.count)
         for index in 0..<recent.count {
@@ -205,7 +198,7 @@ package final class BlockCatalogue: Sendable {
 
     /// A writer for the run whose sequence number is next.
     private func makeWriter(
-        _ next: Snapshot, expectedEntryCount: Int
+        _ next: BlockCatalogueSnapshot, expectedEntryCount: Int
     ) throws(IOError) -> BlockCatalogueRunWriter {
         try BlockCatalogueRunWriter(
             runPath(next.nextSequence), expectedEntryCount: expectedEntryCount,
@@ -250,86 +243,5 @@ package final class BlockCatalogue: Sendable {
 
     private func runPath(_ sequence: UInt64) -> String {
         directory + "/" + BlockCatalogueRun.fileName(sequence: sequence)
-    }
-}
-
-/// How much of a catalogue is kept in memory and how its runs are merged.
-package struct BlockCatalogueLimits: Sendable {
-    /// Entries in memory before they are written as a run.
-    package var memoryEntryLimit: Int
-    /// Shards in memory before they are written: what a start after a crash must read again.
-    package var memoryShardLimit: Int
-    /// A run is merged unless it is this many times as long as all shorter ones together.
-    package var growthFactor: Int
-    /// At this many runs `add` merges by itself.
-    package var runLimit: Int
-    /// Memory for the filters of all runs together; enough for ten million blocks at full strength.
-    package var filterByteLimit: Int
-
-    package init(
-        memoryEntryLimit: Int, memoryShardLimit: Int, growthFactor: Int, runLimit: Int = 48,
-        filterByteLimit: Int = 16 << 20
-    ) {
-        self.memoryEntryLimit = memoryEntryLimit
-        self.memoryShardLimit = memoryShardLimit
-        self.growthFactor = growthFactor
-        self.runLimit = runLimit
-        self.filterByteLimit = filterByteLimit
-    }
-
-    package static let standard = BlockCatalogueLimits(
-        memoryEntryLimit: 32_768, memoryShardLimit: 64, growthFactor: 4)
-}
-
-/// Figures of a `BlockCatalogue`.
-package struct BlockCatalogueStatistics: Equatable, Sendable {
-    package let runCount: Int
-    /// Entries in runs and memory, dead ones included.
-    package let entryCount: Int
-    package let fileByteCount: Int
-    package let recentEntryCount: Int
-    package let deadSerialCount: Int
-}
-
-extension BlockCatalogue.Snapshot {
-    fileprivate func covers(_ serial: UInt32) -> Bool {
-        recent.covers(serial) || runs.contains { $0.covers(serial) }
-    }
-
-    /// Memory the filters of all runs take.
-    fileprivate var filterByteCount: Int { runs.reduce(0) { $0 + $1.filterByteCount } }
-
-    /// Adds the run of the sequence number that is next.
-    fileprivate mutating func append(_ run: BlockCatalogueRun) {
-        runs.append(run)
-        nextSequence += 1
-        sortRuns()
-    }
-
-    fileprivate mutating func sortRuns() {
-        runs.sort { ($1.entryCount, $0.sequence) < ($0.entryCount, $1.sequence) }
-    }
-
-    /// The shorter end of the runs, from the longest one that breaks the rule.
-    fileprivate func runsToMerge(growthFactor: Int) -> [BlockCatalogueRun] {
-        var shorterCount = 0
-        var first = runs.count
-        for index in runs.indices.reversed() {
-            let liveCount = runs[index].entryCount(without: dead)
-            let isTooShort = shorterCount > 0 && liveCount < growthFactor * shorterCount
-            if isTooShort || liveCount * 2 < runs[index].entryCount { first = index }
-            shorterCount += liveCount
-        }
-        return Array(runs[first...])
-    }
-
-    fileprivate mutating func replace(
-        _ sources: [BlockCatalogueRun], with merged: BlockCatalogueRun?
-    ) {
-        let sequences = sources.map(\.sequence)
-        runs.removeAll { sequences.contains($0.sequence) }
-        if let merged { runs.append(merged) }
-        sortRuns()
-        dead = dead.filter { serial in runs.contains { $0.covers(serial) } }
     }
 }

@@ -129,11 +129,9 @@ package final class ShardStore: Sendable {
             state.copies[serial] = copy
             return false
         }
-        if isKnown {
-            try FileSystem.removeFile(staged.path)
-        } else {
-            try FileSystem.synchronizeDirectory(directory)
-        }
+        if isKnown { try FileSystem.removeFile(staged.path) }
+        // Also for a known copy: whoever renamed it may not have come to this yet.
+        try FileSystem.synchronizeDirectory(directory)
         return isKnown
     }
 

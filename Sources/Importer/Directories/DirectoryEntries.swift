@@ -13,12 +13,17 @@ struct DirectoryEntries {
     private(set) var isSpilled = false
     /// The newest segment; each leads to the one before.
     private(set) var lastSegment: UInt64?
+    /// Whether names were chosen so that their hashes collide: the index is no use then, and the
+    /// directory is better spilled, because spilled names are found by SHA-256.
+    private(set) var isCrowded = false
     /// Open addressing by hash: offsets of records, plus 1; empty while there are few records, and
     /// after spilling.
     private var slots: [UInt32] = []
 
     /// Below this many records a scan is as fast as an index.
     private static let indexedRecordCount = 16
+    /// Honest names take a tenth of this at most.
+    private static let probeLimit = 500
 
     init() {}
 
@@ -135,6 +140,7 @@ struct DirectoryEntries {
         records = []
         recordCount = 0
         slots = []
+        isCrowded = false
     }
 
     // MARK: - Index
@@ -164,8 +170,13 @@ struct DirectoryEntries {
 
     private mutating func insert(_ offset: Int, hash: UInt64) {
         var slot = Int(truncatingIfNeeded: hash) & (slots.count - 1)
-        while slots[slot] != 0 { slot = (slot + 1) & (slots.count - 1) }
+        var probeCount = 0
+        while slots[slot] != 0 {
+            slot = (slot + 1) & (slots.count - 1)
+            probeCount += 1
+        }
         slots[slot] = UInt32(offset + 1)
+        if probeCount > Self.probeLimit { isCrowded = true }
     }
 
     private mutating func reindex(from old: Int, to new: Int, hash: UInt64) {

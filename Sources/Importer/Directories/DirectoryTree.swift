@@ -321,7 +321,7 @@ struct DirectoryTree {
                 try spill(&directory)
             }
         } else if directory.entries.byteCount > limits.byteCount
-            || directory.entries.recordCount > limits.entryCount
+            || directory.entries.recordCount > limits.entryCount || directory.entries.isCrowded
         {
             try spill(&directory)
         }
@@ -352,11 +352,14 @@ struct DirectoryTree {
         }
     }
 
-    /// Brings the memory of all directories under its limit: closes the parked ones, then spills
-    /// the largest of the rest.
+    /// Brings the memory of all directories under its limit: spills the large parked ones, closes
+    /// the parked ones, then spills the largest of the rest.
     private mutating func reduceMemory(emitter: inout BlockEmitter) throws(ImportError) {
         guard openByteCount > limits.totalByteCount else { return }
-        if !parked.isEmpty { try closeAllParked(emitter: &emitter) }
+        try spillLargeParked()
+        if openByteCount > limits.totalByteCount / 2, !parked.isEmpty {
+            try closeAllParked(emitter: &emitter)
+        }
         while openByteCount > limits.totalByteCount {
             var largest = 0
             for index in path.indices
@@ -368,6 +371,16 @@ struct DirectoryTree {
             path[largest] = OpenDirectory(identifier: directory.identifier, name: [])
             try spill(&directory)
             path[largest] = directory
+        }
+    }
+
+    /// To close a large directory costs much more than to spill it, which leaves no block behind.
+    private mutating func spillLargeParked() throws(ImportError) {
+        let large = parked.filter { $0.value.entries.byteCount > limits.byteCount / 64 }
+        for place in large.keys.sorted(by: { $0.parent < $1.parent }) {
+            guard var directory = parked.removeValue(forKey: place) else { continue }
+            try spill(&directory)
+            parked[place] = directory
         }
     }
 

@@ -189,6 +189,7 @@ struct APIResponder: HTTPResponder {
         if let seconds = problem.retryAfterSeconds {
             response.headers[.retryAfter] = String(seconds)
         }
+        if let count = problem.rangeByteCount { response.headers[.contentRange] = "bytes */\(count)" }
         return response
     }
 }

@@ -137,7 +137,9 @@ struct RangeSelection {
             }
         guard !selected.isEmpty, selected.upperBound <= byteCount else {
             throw Problem(
-                .rangeNotSatisfiable, "range '\(field.prefix(60))' is outside the \(byteCount) bytes there are")
+                .rangeNotSatisfiable,
+                "range '\(field.prefix(60))' is outside the \(byteCount) bytes there are",
+                rangeByteCount: byteCount)
         }
         range = selected
         isPartial = true

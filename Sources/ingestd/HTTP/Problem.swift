@@ -15,11 +15,17 @@ struct Problem: Error, Sendable {
     let code: ErrorCode
     let message: String
     var retryAfterSeconds: Int?
+    /// How many bytes there are, when the range asked for is outside of them.
+    var rangeByteCount: Int?
 
-    init(_ code: ErrorCode, _ message: String, retryAfterSeconds: Int? = nil) {
+    init(
+        _ code: ErrorCode, _ message: String, retryAfterSeconds: Int? = nil,
+        rangeByteCount: Int? = nil
+    ) {
         self.code = code
         self.message = message
         self.retryAfterSeconds = retryAfterSeconds
+        self.rangeByteCount = rangeByteCount
     }
 
     var status: HTTPResponse.Status { .init(code: code.status) }

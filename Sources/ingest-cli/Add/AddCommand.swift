@@ -1,0 +1,297 @@
+import ArgumentParser
+import Glibc
+import ImportPipeline
+import Importer
+import IngestAPI
+import IngestClient
+import Multiformats
+import PosixIO
+
+struct AddCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "add",
+        abstract: "Adds files and directories.",
+        discussion: """
+            Directories need no -r; it is taken for the sake of habit. Each path becomes an upload \
+            with a root of its own, unless -w puts all of them into one directory. Symlinks are \
+            added as symlinks; a path that is one is followed when it ends with a slash or with \
+            --dereference-args. Entries whose names begin with a dot are left out unless --hidden \
+            is given. Sockets, FIFOs and devices are left out and named, and the exit code is 3.
+
+            The root is computed here as well, from the bytes that are sent; if the service comes \
+            to another one, the exit code is 4.
+            """)
+
+    enum Format: String, ExpressibleByArgument, CaseIterable {
+        case unixfs, car
+    }
+
+    @Argument(help: "Files and directories; - for standard input.", completion: .file())
+    var paths: [String]
+
+    @Flag(name: .shortAndLong, help: "Taken and not needed: directories are always walked.")
+    var recursive = false
+
+    @Flag(name: [.customShort("w"), .long], help: "Put everything into one more directory.")
+    var wrapWithDirectory = false
+
+    @Flag(name: .shortAndLong, help: "Print CIDs only.")
+    var quiet = false
+
+    @Flag(name: [.customShort("Q"), .long], help: "Print the CID of the root only.")
+    var quieter = false
+
+    @Flag(name: [.customShort("H"), .long], help: "Add entries whose names begin with a dot.")
+    var hidden = false
+
+    @Option(
+        name: .long, parsing: .singleValue,
+        help: "Leave out what matches, by the rules of .gitignore; may be repeated.")
+    var ignore: [String] = []
+
+    @Option(help: "File with such rules, one a line.", completion: .file())
+    var ignoreRulesPath: String?
+
+    @Flag(help: "Follow symlinks that are given as paths.")
+    var dereferenceArgs = false
+
+    @Option(help: "Name for the file from standard input.")
+    var stdinName: String?
+
+    @Option(help: "What the paths are: unixfs for files and directories, or car for one CAR file.")
+    var format = Format.unixfs
+
+    @Flag(help: "Print root, shards and the peers that would hold them; send nothing.")
+    var dryRun = false
+
+    @Flag(help: "Compute the CIDs; needs no service.")
+    var onlyHash = false
+
+    @Flag(inversion: .prefixedNo, help: "Show a progress bar. Default: on a terminal.")
+    var progress: Bool?
+
+    @OptionGroup(title: "CID options") var importFlags: ImportFlags
+    @OptionGroup(title: "Pin options") var pinFlags: PinFlags
+    @OptionGroup(title: "Service options") var service: ServiceOptions
+
+    func validate() throws {
+        if paths.count > 1, paths.contains("-") {
+            throw ValidationError("- stands alone: standard input is an upload of its own")
+        }
+        if onlyHash && dryRun { throw ValidationError("give one of --only-hash and --dry-run") }
+        if format == .car && (onlyHash || dryRun || wrapWithDirectory) {
+            throw ValidationError(
+                "--format car goes with none of --only-hash, --dry-run and -w: "
+                    + "the blocks are taken as they are")
+        }
+    }
+
+    func run() async throws {
+        let parameters = try addParameters()
+        let inputs = try makeInputs()
+        let isPartial =
+            if onlyHash {
+                try await hash(inputs, parameters)
+            } else if dryRun {
+                try await DryRun(parameters: parameters, service: service).run(
+                    inputs, isProgressShown: isProgressShown)
+            } else {
+                try await service.withClient { client in
+                    try await upload(inputs, parameters, client)
+                }
+            }
+        if isPartial { throw CommandOutcome(.partial, nil) }
+    }
+
+    // MARK: What to add
+
+    private func addParameters() throws -> AddParameters {
+        var items = importFlags.queryItems + (try pinFlags.queryItems())
+        if format == .car { items = try pinFlags.queryItems() }
+        items.append(QueryItem(name: "format", value: format.rawValue))
+        if wrapWithDirectory {
+            items.append(QueryItem(name: "wrap-with-directory", value: "true"))
+        }
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return try AddParameters(parsing: items, now: WallTime(seconds: Int64(now.tv_sec)))
+    }
+
+    private func makeInputs() throws -> [AddInput] {
+        var input = AddInput(source: .standardInput(name: stdinName.map { Array($0.utf8) }))
+        input.followsArguments = dereferenceArgs
+        input.includesHidden = hidden
+        input.preservesMode = importFlags.preserveMode
+        input.preservesMtime = importFlags.preserveMtime
+        if let ignoreRulesPath {
+            input.rules.add(contents: try FileSystem.loadFile(ignoreRulesPath))
+        }
+        for pattern in ignore { input.rules.add(line: Array(pattern.utf8)) }
+        if paths == ["-"] { return [input] }
+        let trees = try paths.map(AddInput.tree)
+        let groups = wrapWithDirectory ? [trees] : trees.map { [$0] }
+        return groups.map { group in
+            input.source = .trees(group)
+            return input
+        }
+    }
+
+    private var style: AddOutputStyle {
+        service.isJSON ? .json : quieter ? .rootOnly : quiet ? .quiet : .full
+    }
+
+    private var isProgressShown: Bool {
+        progress ?? (Console.shared.errorIsTerminal && environment("TERM") != "dumb")
+    }
+
+    // MARK: Adding
+
+    private func hash(_ inputs: [AddInput], _ parameters: AddParameters) async throws -> Bool {
+        let workshop = try ImportWorkshop()
+        var isPartial = false
+        for input in inputs {
+            let log = EntryLog(style)
+            let meter = ProgressMeter()
+            let job = LocalImport(
+                input: input,
+                pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: log),
+                meter: meter)
+            // Walking first would cost more than the bar is worth here.
+            let (root, omissions) = try await showingProgress(
+                meter, totalByteCount: nil, isShown: isProgressShown, job.run)
+            try log.close(root)
+            if report(omissions) { isPartial = true }
+        }
+        reportProfile(parameters)
+        return isPartial
+    }
+
+    private func upload(
+        _ inputs: [AddInput], _ parameters: AddParameters, _ client: ServiceClient
+    ) async throws -> Bool {
+        if format == .car {
+            for input in inputs { try await uploadArchive(input, parameters, client) }
+            return false
+        }
+        let workshop = try ImportWorkshop()
+        var isPartial = false
+        for input in inputs {
+            if try await upload(input, parameters, client, workshop) { isPartial = true }
+        }
+        reportProfile(parameters)
+        return isPartial
+    }
+
+    private func upload(
+        _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient,
+        _ workshop: ImportWorkshop
+    ) async throws -> Bool {
+        let writer = Self.makeWriter()
+        let size = try input.measure(writer)
+        let log = EntryLog(style)
+        let meter = ProgressMeter()
+        let body = try UploadBody(
+            FormReader(input, writer, declaredByteCount: size?.bodyByteCount),
+            pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: log),
+            meter: meter)
+        do {
+            let root = try await showingProgress(
+                meter, totalByteCount: size?.contentByteCount, isShown: isProgressShown
+            ) {
+                let answer = try await client.add(
+                    parameters, contentType: writer.contentType, byteCount: size?.bodyByteCount,
+                    body: body)
+                let root = try await body.finish()
+                try Self.check(answer, is: root.cid)
+                return root
+            }
+            try log.close(root)
+        } catch {
+            await body.abandon()
+            throw error
+        }
+        return report(body.omissions)
+    }
+
+    private func uploadArchive(
+        _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient
+    ) async throws {
+        let writer = Self.makeWriter()
+        let meter = ProgressMeter()
+        let body = try ArchiveBody(input, writer, meter: meter)
+        let answer = try await showingProgress(
+            meter, totalByteCount: body.contentByteCount, isShown: isProgressShown
+        ) {
+            try await client.add(
+                parameters, contentType: writer.contentType, byteCount: body.byteCount, body: body)
+        }
+        guard let root = body.roots?.first else {
+            throw ClientError.notUnderstood(
+                address: client.address, what: "it found a root in an archive that names none")
+        }
+        try Self.check(answer, is: root)
+        try EntryLog(style).close(
+            ImportedEntry(
+                path: [], cid: root, cumulativeByteCount: answer.size ?? 0, fileByteCount: 0,
+                kind: .file))
+    }
+
+    private static func makeWriter() -> MultipartWriter {
+        MultipartWriter(
+            seed: (high: UInt64.random(in: 0...UInt64.max), low: UInt64.random(in: 0...UInt64.max)))
+    }
+
+    private static func check(_ answer: AddedOutput, is root: CID) throws {
+        let text = answer.cid ?? "(none)"
+        // A text that is no CID is a different root, whatever else is wrong with it.
+        guard let found = try? CID(text), found.asV1 == root.asV1 else {
+            throw VerificationError.differentRoot(ours: root, service: text)
+        }
+    }
+
+    // MARK: Reporting
+
+    private func reportProfile(_ parameters: AddParameters) {
+        if quiet || quieter || service.isJSON { return }
+        Console.shared.printError("profile \(parameters.profile.rawValue)")
+    }
+
+    /// - Returns: Whether something was left out that nobody asked to leave out.
+    private func report(_ omissions: [WalkOmissions]) -> Bool {
+        let hiddenCount = omissions.reduce(0) { $0 + $1.hiddenCount }
+        if hiddenCount > 0 {
+            Console.shared.printError(
+                "ingest-cli: \(hiddenCount) hidden \(hiddenCount == 1 ? "entry was" : "entries were")"
+                    + " left out; --hidden adds them")
+        }
+        let special = omissions.flatMap(\.specialPaths)
+        for path in special {
+            Console.shared.printError(
+                "ingest-cli: \(path) was left out: it is a socket, FIFO or device; "
+                    + "--ignore its name to add the rest without this warning")
+        }
+        return !special.isEmpty
+    }
+}
+
+/// Threads, buffers and scratch space for imports.
+struct ImportWorkshop {
+    private let workers: WorkerPool
+    private let slabs: SlabPool
+    let scratch: DiskScratch
+
+    init() throws {
+        let count = ProcessorCount.available
+        workers = try WorkerPool(name: "hash", threadCount: count)
+        slabs = SlabPool(spareCount: 2 + count)
+        // Not /tmp, which may be memory: what spills is what was too much for that.
+        scratch = DiskScratch(directory: environment("TMPDIR") ?? "/var/tmp")
+    }
+
+    func makePipeline(
+        _ options: ImportOptions, sink: any BlockSink
+    ) throws -> ImportPipeline {
+        try ImportPipeline(
+            options: options, sink: sink, scratch: scratch, workers: workers, slabs: slabs)
+    }
+}

@@ -1,0 +1,58 @@
+import ArgumentParser
+import IngestAPI
+import ShardPlanner
+
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Shows the peers and their room, or a pin on every peer.")
+
+    @Argument(help: "The pin to show.")
+    var cid: String?
+
+    @OptionGroup(title: "Service options") var service: ServiceOptions
+
+    func run() async throws {
+        try await service.withClient { client in
+            if let cid {
+                try print(try await client.pin(cid))
+            } else {
+                try print(try await client.peers())
+            }
+        }
+    }
+
+    private func print(_ pin: GlobalPinInfo) throws {
+        if service.isJSON { return try Console.shared.printLine(JSONBody.encode(pin)) }
+        try Console.shared.printLine(pin.cid + (pin.name.isEmpty ? "" : "  \(pin.name)"))
+        var table = TextTable(["PEER", "STATE", "SINCE", "ERROR"])
+        for (id, state) in pin.peerMap.sorted(by: { $0.key < $1.key }) {
+            table.add([
+                peerText(id, state.peername), state.status.rawValue, "\(state.timestamp)",
+                state.error,
+            ])
+        }
+        try table.print()
+    }
+
+    private func print(_ peers: [PeerDocument]) throws {
+        if service.isJSON {
+            for peer in peers { try Console.shared.printLine(JSONBody.encode(peer)) }
+            return
+        }
+        var table = TextTable(["PEER", "STATE", "CAPACITY", "USED", "RESERVED", "FREE", "ZONE"])
+        table.rightAligned = [2, 3, 4, 5]
+        for peer in peers {
+            guard let storage = peer.storage else {
+                table.add([peerText(peer.id, peer.peername), "unknown", "", "", "", "", ""])
+                continue
+            }
+            let taken = storage.usedBytes &+ storage.reservedBytes
+            let free = storage.capacityBytes > taken ? storage.capacityBytes - taken : 0
+            let sizes = [storage.capacityBytes, storage.usedBytes, storage.reservedBytes, free]
+                .map { ByteCountText.text(Int(clamping: $0)) }
+            table.add(
+                [peerText(peer.id, peer.peername), storage.state] + sizes + [storage.zone ?? ""])
+        }
+        try table.print()
+    }
+}

@@ -1,0 +1,163 @@
+import ArgumentParser
+import Importer
+import IngestAPI
+import IngestClient
+import Multiformats
+import PosixIO
+import ShardPlanner
+
+struct VerifyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Reads every block of a root back and checks it.",
+        discussion: """
+            All blocks below the root are fetched, each is checked against its CID, and all links \
+            must lead to one of them. If that fails, the blocks of every shard are asked for one by \
+            one, to name those that are damaged or missing; the exit code is then 4.
+            """)
+
+    @Argument(help: "The root.")
+    var root: String
+
+    @Flag(inversion: .prefixedNo, help: "Show a progress bar. Default: on a terminal.")
+    var progress: Bool?
+
+    @OptionGroup(title: "Service options") var service: ServiceOptions
+
+    private struct Report: Encodable {
+        var root: String
+        var ok: Bool
+        var blocks = 0
+        var bytes = 0
+        var damaged: [String] = []
+        var missing: [String] = []
+    }
+
+    func run() async throws {
+        let path = try ContentPath(root)
+        guard path.names.isEmpty else {
+            throw CommandOutcome(.local, "'\(root)' is not a root; give a CID without a path")
+        }
+        let isShown = progress ?? (Console.shared.errorIsTerminal && environment("TERM") != "dumb")
+        let report = try await service.withClient { client in
+            let table = try await client.shardTable(path.root.description)
+            let meter = ProgressMeter()
+            let total = table.shards.reduce(0) { $0 + Int(clamping: $1.payloadBytes) }
+            return try await showingProgress(meter, totalByteCount: total, isShown: isShown) {
+                do {
+                    return try await readAll(path.root, client, meter)
+                } catch let error where Self.isAboutContent(error) {
+                    Console.shared.printError("ingest-cli: \(error); looking at every block")
+                    return try await readEach(path.root, table, client)
+                }
+            }
+        }
+        try print(report)
+        if !report.ok {
+            throw CommandOutcome(
+                .verificationFailed,
+                "\(report.root): \(report.damaged.count) blocks damaged, \(report.missing.count) "
+                    + "missing; add the content again from its source")
+        }
+    }
+
+    /// Whether an error may come from the content, not from the way to the service.
+    private static func isAboutContent(_ error: any Error) -> Bool {
+        switch error {
+        case ClientError.unreachable, is CancellationError: false
+        default: true
+        }
+    }
+
+    // MARK: The usual way: one stream
+
+    private func readAll(
+        _ root: CID, _ client: ServiceClient, _ meter: ProgressMeter
+    ) async throws -> Report {
+        let workers = try WorkerPool(name: "verify", threadCount: ProcessorCount.available)
+        let workshop = try ImportWorkshop()
+        let stream = try await client.openArchive(root, path: [], listsDuplicates: false)
+        var archive = VerifiedArchive(stream, workers: workers, meter: meter)
+        var completeness = try CARImport(
+            roots: [root], scratch: workshop.scratch, seed: UInt64.random(in: 0...UInt64.max))
+        var report = Report(root: root.description, ok: true)
+        while let section = try await archive.next() {
+            let addition = try section.block.withUnsafeBytes {
+                try completeness.add(section.cid, $0)
+            }
+            guard addition == .new else { continue }
+            report.blocks += 1
+            report.bytes += section.block.count
+        }
+        _ = try completeness.finish()
+        return report
+    }
+
+    // MARK: After a failure: block by block
+
+    private func readEach(
+        _ root: CID, _ table: ShardTable, _ client: ServiceClient
+    ) async throws -> Report {
+        var report = Report(root: root.description, ok: true)
+        for shard in table.shards {
+            for cid in try await list(try CID(shard.cid), client, &report) {
+                try Task.checkCancellation()
+                try await read(cid, client, &report)
+            }
+        }
+        report.ok = report.damaged.isEmpty && report.missing.isEmpty
+        if report.ok {
+            throw VerificationError.incomplete(
+                root: root,
+                reason: "every block of its shards is there, but the stream was not whole")
+        }
+        return report
+    }
+
+    /// The blocks of a shard, from its list nodes.
+    private func list(
+        _ shard: CID, _ client: ServiceClient, _ report: inout Report
+    ) async throws -> [CID] {
+        guard let block = try await read(shard, client, &report) else { return [] }
+        let links = try ListNode.decode(block)
+        guard links.first?.codec == .dagCBOR, links.count > 1 else { return links }
+        var all: [CID] = []
+        for leaf in links {
+            if let inner = try await read(leaf, client, &report) {
+                all += try ListNode.decode(inner)
+            }
+        }
+        return all
+    }
+
+    @discardableResult
+    private func read(
+        _ cid: CID, _ client: ServiceClient, _ report: inout Report
+    ) async throws -> [UInt8]? {
+        do {
+            let block = try await client.loadVerifiedBlock(cid)
+            report.blocks += 1
+            report.bytes += block.count
+            return block
+        } catch ClientError.refused(let document) {
+            // The service refuses to send what it finds damaged.
+            if document.code == 404 {
+                report.missing.append(cid.description)
+            } else {
+                report.damaged.append(cid.description)
+            }
+        } catch is VerificationError {
+            report.damaged.append(cid.description)
+        }
+        return nil
+    }
+
+    private func print(_ report: Report) throws {
+        if service.isJSON { return try Console.shared.printLine(JSONBody.encode(report)) }
+        for cid in report.damaged { try Console.shared.printLine("damaged \(cid)") }
+        for cid in report.missing { try Console.shared.printLine("missing \(cid)") }
+        let outcome = report.ok ? "complete" : "NOT complete"
+        try Console.shared.printLine(
+            "\(report.root) \(outcome): \(report.blocks) blocks, \(report.bytes) bytes verified")
+    }
+}

@@ -1,0 +1,132 @@
+"""Uploads that do not fit, by configuration and on a disk that is really full."""
+import contextlib
+import os
+import re
+import subprocess
+
+from daemon import CheckSkipped, eventually, expect
+from forms import Added, Entry, Form, add, random_bytes
+from wire import Exchange, WireError, query
+
+MIB = 1 << 20
+AMOUNT = re.compile(r'\d+(\.\d+)? ?([KMGT]i?B|bytes)')
+
+
+def expect_no_space(added, what):
+    expect(added.root is None, '%s was taken', what)
+    expect(added.error.get('code') == 507, '%s: %s', what, added.error)
+    expect('X' not in added.error['message'], 'a placeholder in %s', added.error['message'])
+
+
+def expect_amounts(message):
+    expect(len(AMOUNT.findall(message)) >= 2, 'the message does not say what is needed and what is there: %s', message)
+
+
+def space_that_is_known_to_lack_is_refused_before_the_first_byte(bench):
+    with bench.daemon('--capacity', '50MiB') as daemon:
+        form = Form([])
+        headers = [form.header, ('Content-Length', 100_000_000), ('Expect', '100-continue')]
+        with Exchange(daemon.api, 'POST', '/add', headers) as exchange:
+            answer = exchange.answer()
+        expect(answer.status == 507, 'the answer is %s', answer)
+        expect(answer.interim == [], 'the body was asked for: %s', answer.interim)
+        expect(answer.json.get('code') == 507, 'the error is %s', answer.json)
+        expect_amounts(answer.json['message'])
+        daemon.expect_empty()
+        # What fits is asked for.
+        body = Form([Entry('f', random_bytes('fits', 20 * MIB))])
+        data = body.bytes
+        headers = [body.header, ('Content-Length', len(data)), ('Expect', '100-continue')]
+        with Exchange(daemon.api, 'POST', '/add', headers) as exchange:
+            sender = None
+            line = exchange._line()
+            expect(line.split()[1] == b'100', 'instead of 100 came %r', line)
+            exchange._fields()
+            sender = exchange.send_beside([data], is_chunked=False)
+            added = Added(exchange.answer())
+            sender.join()
+        expect(added.root, 'what fits failed: %s', added)
+        daemon.expect_agreement()
+
+
+def an_upload_that_outgrows_the_capacity_leaves_nothing(bench):
+    piece = random_bytes('outgrows', MIB)
+    with bench.daemon('--capacity', '50MiB') as daemon:
+        for options in ({'shard_size': 4 * MIB}, {'shard': False}, {}):
+            pieces = (bytes([number]) * 8 + piece for number in range(100))
+            added = add(daemon.api, [Entry('f', pieces)], is_chunked=True, **options)
+            expect_no_space(added, 'an upload of 100 MiB in 50 MiB with %s' % options)
+            expect_amounts(added.error['message'])
+            daemon.expect_empty()
+        added = add(daemon.api, [Entry('f', piece)])
+        expect(added.root, 'a small upload afterwards failed: %s', added)
+        expect(daemon.storage()['capacity_bytes'] == 50 * MIB, 'capacity is %s', daemon.storage())
+        daemon.expect_agreement()
+
+
+@contextlib.contextmanager
+def small_disk(bench, byte_count):
+    """A file system of its own: ext4 on a loop device, where mounting is possible."""
+    if os.geteuid() != 0:
+        raise CheckSkipped('mounting a small disk needs root')
+    image, directory = bench.directory / 'disk.image', bench.directory / 'disk'
+    directory.mkdir()
+    with open(image, 'wb') as file:
+        file.truncate(byte_count)
+    for command in (['mkfs.ext4', '-q', '-F', '-m', '0', str(image)], ['mount', '-o', 'loop', str(image), str(directory)]):
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise CheckSkipped('there is no %s' % command[0]) from None
+        if done.returncode:
+            raise CheckSkipped('%s: %s' % (command[0], done.stderr.strip()))
+    try:
+        yield directory
+    finally:
+        bench.end()
+        subprocess.run(['umount', str(directory)], check=True)
+
+
+def a_full_disk_ends_the_upload_and_nothing_else(bench):
+    small, long = random_bytes('small', 2 * MIB), random_bytes('long', MIB)
+
+    def stream(count):
+        return [Entry('f', (bytes([number]) * 8 + long for number in range(count)))]
+
+    with small_disk(bench, 160 * MIB) as disk, bench.daemon('--headroom', '0', directory=disk / 'data') as daemon:
+        before = add(daemon.api, [Entry('before', small)])
+        expect(before.root, 'a small upload failed: %s', before)
+        # More than the disk holds, by what the daemon knows.
+        added = add(daemon.api, stream(250), is_chunked=True, shard_size=8 * MIB)
+        expect_no_space(added, 'an upload larger than the disk')
+        daemon.expect_agreement()
+        # Another program eats the disk after the space was counted.
+        for left in (40 * MIB, 6 * MIB, 0):
+            filler = disk / 'filler'
+            free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+            with open(filler, 'wb') as file:
+                with contextlib.suppress(OSError):
+                    os.posix_fallocate(file.fileno(), 0, max(4096, free - left))
+                if left == 0:
+                    with contextlib.suppress(OSError):
+                        while file.write(bytes(4096)):
+                            file.flush()
+            added = add(daemon.api, stream(110), is_chunked=True, shard_size=60 * MIB, name='left %d' % left)
+            expect_no_space(added, 'an upload with %d bytes left' % left)
+            expect('full' in added.error['message'] or AMOUNT.search(added.error['message']),
+                   'the message is not clear: %s', added.error['message'])
+            expect(daemon.process.poll() is None, 'the daemon ended:\n%s', daemon.log_text)
+            daemon.expect_reads(before.root, small)
+            filler.unlink()
+            # Space is measured every few seconds, and an upload that could not be recorded as ended is then.
+            eventually(lambda: add(daemon.api, [Entry('after', small)], name='left %d' % left).root, 'a small upload is not taken')
+            daemon.expect_agreement()
+        daemon.stop()
+        daemon.start()
+        daemon.expect_reads(before.root, small)
+        daemon.expect_agreement()
+
+
+CHECKS = [
+    space_that_is_known_to_lack_is_refused_before_the_first_byte, an_upload_that_outgrows_the_capacity_leaves_nothing,
+    a_full_disk_ends_the_upload_and_nothing_else]

@@ -1,0 +1,135 @@
+"""What an upload leaves on disk, and how its answer ends."""
+import archives
+from daemon import expect
+from forms import Added, Entry, Form, add, random_bytes, small_files
+from wire import query
+
+
+def tree():
+    """Files of all sizes, directories, a symlink and a duplicate."""
+    large = random_bytes('large', 3_000_000)
+    return [
+        Entry('tree', kind='directory'), Entry('tree/empty', b''), Entry('tree/large', large),
+        Entry('tree/inner', kind='directory'), Entry('tree/inner/copy of large', large),
+        Entry('tree/inner/one byte', b'x'), Entry('tree/link', b'inner/one byte', 'symlink'),
+        *[Entry('tree/small/%d' % number, random_bytes(number, 5000 + number)) for number in range(200)]]
+
+
+def expect_valid_shards(daemon):
+    """Reads every shard file with the independent reader; {CID: shard}."""
+    shards = {}
+    for path in daemon.shard_paths:
+        try:
+            shard = archives.Shard(path.read_bytes())
+        except archives.FormatError as error:
+            raise archives.FormatError('%s: %s' % (path.name, error)) from None
+        name = archives.text_of_cid(shard.cid)
+        expect(path.name.split('.')[0] == name, '%s holds shard %s', path.name, name)
+        shards[name] = shard
+    return shards
+
+
+def expect_whole_dag(root, blocks):
+    """Every block that can be reached from a root must be there; the number of them."""
+    wanted, seen = [archives.cid_from_text(root)], set()
+    while wanted:
+        cid = wanted.pop()
+        if cid in seen or archives.parts_of(cid)[1] == archives.IDENTITY:
+            continue
+        seen.add(cid)
+        expect(cid in blocks, 'block %s of root %s is in none of its shards', archives.text_of_cid(cid), root)
+        wanted += archives.links_of(cid, blocks[cid])
+    return len(seen)
+
+
+def every_shard_file_is_accepted_by_an_independent_reader(bench):
+    with bench.daemon() as daemon:
+        many_blocks = random_bytes('many blocks', 13_000 * 1024)
+        uploads = [
+            add(daemon.api, tree(), shard_size=1_000_000, name='version 0'),
+            add(daemon.api, tree(), is_chunked=True, profile='unixfs-v1-2025', shard_size=1_200_000),
+            add(daemon.api, [Entry('hello', b'hello')], profile='unixfs-v1-2025'),
+            add(daemon.api, [Entry('inline', b'inline')], inline=True, cid_version=1),
+            add(daemon.api, tree(), shard=False, layout='trickle', chunker='buzhash'),
+            # More blocks than one list node has room for, and exactly as many as two have.
+            add(daemon.api, [Entry('many', many_blocks)], shard=False, raw_leaves=True, chunker='size-1024'),
+            *[add(daemon.api, tree(), shard_size=2_000_000, hash=name)
+              for name in ('sha1', 'sha2-512', 'sha3-256', 'blake2b-256', 'blake2s-256')]]
+        for upload in uploads:
+            expect(upload.root, 'an upload failed: %s', upload)
+        car = daemon.api.get('/ipfs/%s?format=car' % uploads[1].root).body
+        uploads.append(add(daemon.api, [Entry('archive', car)], format='car', shard_size=1_100_000))
+        expect(uploads[-1].root == uploads[1].root, 'a CAR of %s was taken as %s', uploads[1].root, uploads[-1])
+        daemon.expect_agreement()
+
+        shards = expect_valid_shards(daemon)
+        tables = {table['root']: table for table in daemon.api.get_lines('/shards')}
+        for upload in uploads:
+            blocks, numbers = {}, []
+            for row in tables[upload.root]['shards']:
+                shard = shards[row['cid']]
+                blocks.update(shard.blocks)
+                numbers.append(row['number'])
+                told = (row['blocks'], row['payload_bytes'], row['file_bytes'])
+                found = (len(shard.blocks), shard.payload_byte_count, shard.byte_count)
+                expect(told == found, 'shard %s is told as %s and is %s', row['cid'], told, found)
+            expect(numbers == list(range(len(numbers))), 'shards of %s are numbered %s', upload.root, numbers)
+            expect_whole_dag(upload.root, blocks)
+        expect(max(shard.depth for shard in shards.values()) == 2, 'no shard has an indirect list')
+        expect(not tables[uploads[3].root]['shards'], 'an inline file has shards')
+        hello = (daemon.directory / 'shards').glob(tables[uploads[2].root]['shards'][0]['cid'] + '*')
+        # 110 for the headers, 42 for the block, 81 for the list node, 110 for the index.
+        expect(next(hello).stat().st_size == 343, 'the shard of a 5-byte file has not 343 bytes')
+        bench.note = '%d files' % len(shards)
+
+
+def an_error_after_the_answer_began_is_its_last_line_and_a_trailer(bench):
+    # Lines are sent as buffers of content are done, so the conflict has to come some megabytes later.
+    entries = small_files(2000) + [Entry('many/large', random_bytes('large', 12_000_000))]
+    conflict = entries + [Entry(entries[7].path, b'another content')]
+    with bench.daemon() as daemon:
+        failed = add(daemon.api, conflict, is_chunked=True, name='fails')
+        expect(failed.answer.status == 200, 'the answer had not begun when the error came: %s', failed.answer)
+        expect(failed.answer.cut is None, 'the answer is cut: %s', failed.answer.cut)
+        expect(len(failed.lines) > 100, 'only %d lines before the error', len(failed.lines))
+        last = failed.lines[-1]
+        expect(last.get('code') == 409 and last.get('message'), 'the last line is %s', last)
+        expect(entries[7].path in last['message'], 'the message does not name the path: %s', last['message'])
+        # A header field is ASCII.
+        plain = ''.join(character if ' ' <= character <= '~' else '?' for character in last['message'])
+        expect(failed.trailer == plain, 'the trailer says %r, the last line %r', failed.trailer, last['message'])
+        expect(all('cid' in line for line in failed.lines[:-1]), 'a line before the last is no entry')
+        expect(not daemon.pins(), 'a failed upload left a pin')
+        daemon.expect_empty()
+
+        array = add(daemon.api, conflict, is_chunked=True, stream_channels=False)
+        expect(array.root is None, 'without stream-channels a conflict was taken as root %s', array.root)
+        daemon.expect_empty()
+
+
+def the_last_line_of_a_success_is_the_root(bench):
+    with bench.daemon() as daemon:
+        added = add(daemon.api, small_files(2000), is_chunked=True, name='succeeds')
+        expect(added.root, 'the upload failed: %s', added)
+        expect(added.lines[-1]['name'] == 'many', 'the last line is %s', added.lines[-1])
+        expect(not added.trailer, 'a success has the trailer %r', added.trailer)
+        expect(len(added.lines) == 2001, '%d lines for 2001 entries', len(added.lines))
+        expect(list(daemon.pins()) == [added.root], 'pinned is %s, the last line %s', list(daemon.pins()), added.root)
+        daemon.expect_agreement()
+
+
+def a_body_that_is_cut_is_an_error_and_leaves_nothing(bench):
+    form = Form([Entry('a', random_bytes('cut', 1_500_000)), *small_files(600)])
+    body = form.bytes
+    with bench.daemon() as daemon:
+        for length in (10, 200, 700_000, 1_600_000, len(body) - 2 - len(form.boundary), len(body) - 5):
+            added = Added(daemon.api.request('POST', query('/add', shard_size=300_000), [form.header], iter([body[:length]])))
+            expect(added.root is None, 'a body cut after %d of %d bytes became root %s', length, len(body), added.root)
+            expect(added.error.get('code') == 400, 'a body cut after %d bytes: %s', length, added.error)
+        daemon.expect_empty()
+
+
+CHECKS = [
+    every_shard_file_is_accepted_by_an_independent_reader,
+    an_error_after_the_answer_began_is_its_last_line_and_a_trailer, the_last_line_of_a_success_is_the_root,
+    a_body_that_is_cut_is_an_error_and_leaves_nothing]

@@ -1,0 +1,216 @@
+"""HTTP/1.1 as the checks need it: answers that come while the body is still being sent, trailers, interim
+answers and bodies that stop half-way. http.client gives none of these."""
+import dataclasses
+import json
+import socket
+import ssl
+import threading
+import urllib.parse
+
+PIECE_BYTES = 1 << 18
+
+
+class WireError(Exception):
+    """The connection ended, or what came was not HTTP."""
+
+
+@dataclasses.dataclass
+class Answer:
+    status: int
+    headers: dict
+    body: bytes = b''
+    trailers: dict = dataclasses.field(default_factory=dict)
+    # Statuses of interim answers such as 100, in the order they came.
+    interim: list = dataclasses.field(default_factory=list)
+    # Why the body ended early; None when it is whole.
+    cut: str = None
+
+    @property
+    def lines(self):
+        return [json.loads(line) for line in self.body.split(b'\n') if line.strip()]
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __str__(self):
+        return '%d %s' % (self.status, self.body[:300].decode('utf-8', 'replace').strip())
+
+
+class Exchange:
+    """One request and its answer on a connection of its own."""
+
+    def __init__(self, api, method, path, headers=()):
+        self.method = method
+        self.socket = api.connect()
+        self._buffer = b''
+        lines = ['%s %s HTTP/1.1' % (method, path), 'Host: %s:%d' % (api.host, api.port), 'Connection: close']
+        lines += ['%s: %s' % pair for pair in list(api.headers) + list(headers)]
+        self.send(('\r\n'.join(lines) + '\r\n\r\n').encode('latin-1'))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, data):
+        try:
+            self.socket.sendall(data)
+        except OSError as error:
+            raise WireError('sending: %s' % error) from None
+
+    def send_chunk(self, data):
+        for start in range(0, len(data), PIECE_BYTES):
+            piece = data[start:start + PIECE_BYTES]
+            self.send(b'%x\r\n' % len(piece) + piece + b'\r\n')
+
+    def end_chunks(self):
+        self.send(b'0\r\n\r\n')
+
+    def send_beside(self, pieces, is_chunked):
+        """Sends a body from another thread; a server that answers early or goes away ends it."""
+        def run():
+            try:
+                for piece in pieces:
+                    (self.send_chunk if is_chunked else self.send)(piece)
+                if is_chunked:
+                    self.end_chunks()
+            except WireError:
+                pass        # the answer tells what happened
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
+
+    # ---- the answer
+
+    def answer(self):
+        """Reads head and body. Raises WireError when there is no head; a body that ends early is told in `cut`."""
+        answer = self.answer_head()
+        try:
+            for piece in self.answer_pieces(answer):
+                answer.body += piece
+        except WireError as error:
+            answer.cut = str(error)
+        return answer
+
+    def answer_head(self):
+        interim = []
+        while True:
+            words = self._line().split(None, 2)
+            if len(words) < 2 or not words[0].startswith(b'HTTP/1.') or not words[1].isdigit():
+                raise WireError('not an HTTP answer: %r' % words[:2])
+            status, headers = int(words[1]), self._fields()
+            if status >= 200:
+                return Answer(status, headers, interim=interim)
+            interim.append(status)
+
+    def answer_pieces(self, answer):
+        if self.method == 'HEAD' or answer.status in (204, 304):
+            return
+        if answer.headers.get('transfer-encoding', '').lower() == 'chunked':
+            while True:
+                length = int(self._line().split(b';')[0] or b'x', 16)
+                if length == 0:
+                    break
+                yield from self._exactly(length)
+                self._line()
+            answer.trailers = self._fields()
+        elif 'content-length' in answer.headers:
+            yield from self._exactly(int(answer.headers['content-length']))
+        else:
+            while self._buffer or self._receive():
+                piece, self._buffer = self._buffer, b''
+                yield piece
+
+    def _receive(self):
+        try:
+            data = self.socket.recv(PIECE_BYTES)
+        except OSError as error:
+            raise WireError('receiving: %s' % error) from None
+        self._buffer += data
+        return bool(data)
+
+    def _line(self):
+        while b'\n' not in self._buffer:
+            if not self._receive():
+                raise WireError('the connection was closed inside the answer')
+        line, self._buffer = self._buffer.split(b'\n', 1)
+        return line.rstrip(b'\r')
+
+    def _fields(self):
+        fields = {}
+        while line := self._line():
+            name, _, value = line.partition(b':')
+            fields[name.strip().lower().decode('latin-1')] = value.strip().decode('latin-1')
+        return fields
+
+    def _exactly(self, count):
+        while count:
+            if not self._buffer and not self._receive():
+                raise WireError('the connection was closed %d bytes before the end of the body' % count)
+            piece, self._buffer = self._buffer[:count], self._buffer[count:]
+            count -= len(piece)
+            yield piece
+
+
+class API:
+    """The HTTP API of one daemon."""
+
+    def __init__(self, host, port, headers=(), tls=None, timeout=120):
+        self.host, self.port, self.headers = host, port, tuple(headers)
+        self.tls, self.timeout = tls, timeout
+
+    @property
+    def url(self):
+        return '%s://%s:%d' % ('https' if self.tls else 'http', self.host, self.port)
+
+    def connect(self):
+        try:
+            plain = socket.create_connection((self.host, self.port), self.timeout)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return self.tls.wrap_socket(plain, server_hostname='localhost') if self.tls else plain
+        except (OSError, ssl.SSLError) as error:
+            raise WireError('connecting: %s' % error) from None
+
+    def request(self, method, path, headers=(), body=None):
+        """`body`: bytes with their length, or pieces that are sent in chunks while the answer is read."""
+        headers = list(headers)
+        if body is None:
+            pieces, is_chunked = (), False
+            if method in ('POST', 'PUT'):
+                headers.append(('Content-Length', 0))
+        elif isinstance(body, bytes):
+            pieces, is_chunked = (body,), False
+            headers.append(('Content-Length', len(body)))
+        else:
+            pieces, is_chunked = body, True
+            headers.append(('Transfer-Encoding', 'chunked'))
+        with Exchange(self, method, path, headers) as exchange:
+            exchange.send_beside(pieces, is_chunked)
+            return exchange.answer()
+
+    def get(self, path, *headers):
+        return self.request('GET', path, headers)
+
+    def get_json(self, path):
+        return self._successful(self.get(path), path).json
+
+    def get_lines(self, path):
+        return self._successful(self.get(path), path).lines
+
+    @staticmethod
+    def _successful(answer, path):
+        if answer.status != 200 or answer.cut:
+            raise WireError('GET %s: %s' % (path, answer.cut or answer))
+        return answer
+
+
+def query(path, **parameters):
+    """A path with parameters; underscores in their names stand for hyphens."""
+    pairs = [(name.replace('_', '-'), str(value).lower() if isinstance(value, bool) else value)
+             for name, value in parameters.items()]
+    return path + ('?' + urllib.parse.urlencode(pairs) if pairs else '')
