@@ -13,13 +13,17 @@ let package = Package(
         .package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         // Leaves
@@ -70,14 +74,17 @@ let package = Package(
                 "IngestAPI", "Multiformats", "Pinset", "PosixIO", "ShardPlanner", "Spill",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Yams", package: "Yams"),
             ]),
         .executableTarget(
@@ -90,7 +97,8 @@ let package = Package(
 
         // Tests
         .target(
-            name: "VectorInputs", path: "Tests/VectorInputs", exclude: ["Vectors", "Fixtures"]),
+            name: "VectorInputs", dependencies: ["Importer"], path: "Tests/VectorInputs",
+            exclude: ["Vectors", "Fixtures"]),
         .testTarget(
             name: "MultiformatsTests", dependencies: ["Multiformats"], exclude: ["Vectors"]),
         .testTarget(name: "SpillTests", dependencies: ["Spill"]),
@@ -111,11 +119,24 @@ let package = Package(
                 "ClusterCore", "Multiformats", "Pinset", "PosixIO", "ShardPlanner", "Spill",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
-            ]),
+            ],
+            exclude: ["Vectors"]),
         .testTarget(
             name: "IngestAPITests",
             dependencies: ["Chunker", "Importer", "IngestAPI", "Multiformats", "ShardPlanner"]),
-        .testTarget(name: "ingestdTests", dependencies: ["CZlib", "ingestd"]),
+        .testTarget(name: "ArchitectureTests"),
+        .testTarget(
+            name: "ImportPipelineTests",
+            dependencies: [
+                "ImportPipeline", "Importer", "Multiformats", "PosixIO", "ShardPlanner", "Spill",
+                "VectorInputs",
+            ]),
+        .testTarget(
+            name: "ingestdTests",
+            dependencies: [
+                "CZlib", "ingestd", "Importer", "IngestAPI", "Multiformats",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

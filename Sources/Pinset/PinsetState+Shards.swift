@@ -37,6 +37,9 @@ extension PinsetState {
         shard.uses.append(ShardUse(upload: id, number: number))
         shards[description.cid] = shard
         for receipt in kept { addCopy(receipt, of: description.cid) }
+        for receipt in receipts where !fresh.contains(receipt) {
+            renewCopy(receipt, of: description.cid)
+        }
         let surplus = ordered.dropFirst(missing)
         for receipt in surplus {
             drop(description.cid, on: receipt.peer, fileByteCount: receipt.fileByteCount)
@@ -119,8 +122,9 @@ extension PinsetState {
     // MARK: - Copies
 
     private mutating func addCopy(_ receipt: Receipt, of cid: CID) {
+        // The receipt's generation is the one on disk: its drop may have been forgotten since.
         let copy = ShardCopy(
-            peer: receipt.peer, generation: generation(ofShard: cid, on: receipt.peer),
+            peer: receipt.peer, generation: receipt.generation,
             fileByteCount: receipt.fileByteCount)
         let index = shards[cid]?.copies.partitionPoint { $0.peer < receipt.peer } ?? 0
         shards[cid]?.copies.insert(copy, at: index)
@@ -130,6 +134,15 @@ extension PinsetState {
             $0.copiesByteCount += receipt.fileByteCount
             $0.copyCount += 1
         }
+    }
+
+    /// A holder has proved a copy again, maybe a newer file than the one known.
+    private mutating func renewCopy(_ receipt: Receipt, of cid: CID) {
+        guard let index = shards[cid]?.copies.firstIndex(where: { $0.peer == receipt.peer }),
+            let known = shards[cid]?.copies[index].generation, known < receipt.generation
+        else { return }
+        shards[cid]?.copies[index].generation = receipt.generation
+        effects.peers.insert(receipt.peer)
     }
 
     private mutating func removeCopyCount(_ copy: ShardCopy) {
@@ -224,6 +237,11 @@ extension PinsetState {
             guard receipt.fileByteCount == shard.fileByteCount else {
                 throw .receiptSize(
                     peer, fileByteCount: receipt.fileByteCount, expected: shard.fileByteCount)
+            }
+            guard receipt.generation <= lastGeneration else {
+                throw .badArgument(
+                    "the receipt of peer \(peer) is of generation \(receipt.generation), there were "
+                        + "only \(lastGeneration)")
             }
             let dropped = generation(ofShard: shard.cid, on: peer)
             guard receipt.generation >= dropped else {

@@ -43,7 +43,7 @@ package struct Receipt: Equatable, Sendable {
 /// One copy of a shard on a peer's disk.
 package struct ShardCopy: Equatable, Sendable {
     package var peer: PeerID
-    /// Number of the last drop of this shard on this peer before the copy; 0 for none.
+    /// That of its receipt: the number of the last drop before it was stored, 0 for none.
     package var generation: Int
     package var fileByteCount: Int
 }

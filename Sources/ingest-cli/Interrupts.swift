@@ -1,32 +1,47 @@
 import Glibc
 import PosixIO
+import Synchronization
 
 /// Turns SIGINT and SIGTERM into a cancellation, so that a command can clean up; the second one ends
 /// the process at once.
-struct Interrupts {
-    private static func signals() -> sigset_t {
-        var set = sigset_t()
-        sigemptyset(&set)
-        sigaddset(&set, SIGINT)
-        sigaddset(&set, SIGTERM)
-        return set
-    }
+enum Interrupts {
+    /// Where the handler, which may do next to nothing, tells the thread.
+    private static let writeEnd = Atomic<Int32>(-1)
 
-    /// Blocks the signals for this thread and all it starts, so that only `start`'s thread sees them.
-    init() {
-        var set = Self.signals()
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-    }
-
-    func start(_ onFirst: @escaping @Sendable () -> Void) {
-        // Without that thread the signals stay blocked; the system has other worries then.
-        _ = try? PosixThread(name: "signals") {
-            var set = Self.signals()
-            var number: Int32 = 0
-            guard sigwait(&set, &number) == 0 else { return }
-            onFirst()
-            guard sigwait(&set, &number) == 0 else { return }
-            _exit(ExitCode.interrupted.rawValue)
+    /// - Parameter onFirst: Called once, on a thread of its own.
+    static func watch(_ onFirst: @escaping @Sendable () -> Void) {
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { return }
+        writeEnd.store(ends[1], ordering: .sequentiallyConsistent)
+        let readEnd = ends[0]
+        // Without that thread the signals end the process as they do anywhere.
+        guard
+            (try? PosixThread(name: "signals") {
+                waitForByte(readEnd)
+                onFirst()
+                waitForByte(readEnd)
+                _exit(ExitCode.interrupted.rawValue)
+            }) != nil
+        else { return }
+        for number in [SIGINT, SIGTERM] where !isIgnored(number) {
+            signal(number) { _ in
+                let end = Interrupts.writeEnd.load(ordering: .sequentiallyConsistent)
+                var byte: UInt8 = 0
+                _ = write(end, &byte, 1)
+            }
         }
+    }
+
+    /// Whether whoever started us does not want us to be interrupted, as a shell for its background.
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        guard sigaction(number, nil, &action) == 0 else { return false }
+        return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+            == unsafeBitCast(SIG_IGN, to: Int.self)
+    }
+
+    private static func waitForByte(_ end: Int32) {
+        var byte: UInt8 = 0
+        while read(end, &byte, 1) < 0 && errno == EINTR {}
     }
 }

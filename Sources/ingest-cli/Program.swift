@@ -12,9 +12,8 @@ enum Program {
         // A closed pipe is an error of the write that meets it.
         signal(SIGPIPE, SIG_IGN)
         raiseOpenFileLimit()
-        let interrupts = Interrupts()
         let task = Task { await run(CommandLine.arguments.dropFirst().map { $0 }) }
-        interrupts.start { task.cancel() }
+        Interrupts.watch { task.cancel() }
         exit(await task.value)
     }
 

@@ -84,8 +84,8 @@ def every_shard_file_is_accepted_by_an_independent_reader(bench):
 
 
 def an_error_after_the_answer_began_is_its_last_line_and_a_trailer(bench):
-    # Lines are sent as buffers of content are done, so the conflict has to come some megabytes later.
-    entries = small_files(2000) + [Entry('many/large', random_bytes('large', 12_000_000))]
+    # Lines are sent as buffers of content are done, so the conflict has to come many megabytes later.
+    entries = small_files(2000) + [Entry('many/large', [random_bytes('large', 1 << 20)] * 48)]
     conflict = entries + [Entry(entries[7].path, b'another content')]
     with bench.daemon() as daemon:
         failed = add(daemon.api, conflict, is_chunked=True, name='fails')

@@ -101,8 +101,10 @@ struct RandomCommands {
         if chance(15) { peers.removeLast() }
         if chance(3) { peers.append(Names.peer(self.name())) }
         var receipts = cluster.receipts(peers, of: shard)
-        if chance(3), !receipts.isEmpty {
-            receipts[0].generation = max(0, receipts[0].generation - 1)
+        if chance(10), !receipts.isEmpty { receipts[0].generation = 0 }
+        for index in receipts.indices where chance(20) {
+            let newest = max(cluster.state.lastGeneration, receipts[index].generation)
+            receipts[index].generation = self.number(receipts[index].generation...newest)
         }
         for index in receipts.indices where chance(97) {
             receipts[index].storageID =

@@ -5,6 +5,8 @@ import PosixIO
 package struct CapacityGauge: Sendable {
     /// Time between two measurements.
     static let interval = Duration.seconds(10)
+    /// Free bytes kept for what no reservation counts: the state, its log, root records, catalogue.
+    static let ownByteCount = 32 << 20
 
     private let dataDirectory: String
     private let limitByteCount: Int?
@@ -12,7 +14,8 @@ package struct CapacityGauge: Sendable {
 
     /// - Parameters:
     ///   - limitByteCount: What the operator allows; `nil` for all there is.
-    ///   - headroomByteCount: Free bytes of the file system that are never lent.
+    ///   - headroomByteCount: Free bytes of the file system that are never lent; what the peer needs
+    ///     for itself is the least.
     package init(dataDirectory: String, limitByteCount: Int?, headroomByteCount: Int) {
         self.dataDirectory = dataDirectory
         self.limitByteCount = limitByteCount
@@ -23,7 +26,8 @@ package struct CapacityGauge: Sendable {
     func capacityByteCount(usedByteCount: Int) throws -> Int {
         let free = try FileSystem.loadSpace(dataDirectory).freeByteCount
         let staged = try stagedByteCount()
-        let physical = max(0, usedByteCount + staged + free - headroomByteCount)
+        let kept = max(headroomByteCount, Self.ownByteCount)
+        let physical = max(0, usedByteCount + staged + free - kept)
         return min(limitByteCount ?? physical, physical)
     }
 

@@ -45,6 +45,9 @@ package final class Reconciler: Sendable {
                 for await _ in await self.driver.effects() { self.wake() }
             }
             group.addTask {
+                for await _ in self.store.endsOfAwaitedReads { self.wake() }
+            }
+            group.addTask {
                 for await _ in self.bell.stream { try await self.dropWhatIsNotNeeded() }
             }
             group.addTask {

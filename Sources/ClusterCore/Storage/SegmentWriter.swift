@@ -28,6 +28,8 @@ final class SegmentWriter {
     /// Length of the file up to the start of `current`.
     private var writtenByteCount = 0
     private var preallocatedByteCount = 0
+    /// Length of the file beyond which no disk space is asked for ahead of the writes.
+    var preallocationLimit = 0
     private var inFlight: [Write] = []
     private var spareCount = 0
     /// The file's first bytes, kept so that they can be written again with what is known only at the end.
@@ -139,7 +141,8 @@ final class SegmentWriter {
     private func nextPreallocation(upTo end: Int) -> Range<Int>? {
         guard end > SegmentPool.segmentByteCount, end > preallocatedByteCount else { return nil }
         let start = preallocatedByteCount
-        preallocatedByteCount = end + Self.preallocationByteCount
+        preallocatedByteCount = max(
+            end, min(end + Self.preallocationByteCount, preallocationLimit))
         return start..<preallocatedByteCount
     }
 

@@ -20,6 +20,16 @@ package final class ShardStore: Sendable {
         var lastHit: UInt32?
         /// Sealed copies that belong to a committed root, so that their blocks may be read.
         var readable: Set<UInt32> = []
+        /// Reads under way, by number.
+        var reads: Set<UInt64> = []
+        var nextRead: UInt64 = 0
+        /// Removals that wait for older reads: the number of the first read they need not wait for.
+        var waiting: [Removal: UInt64] = [:]
+    }
+
+    private struct Removal: Hashable {
+        let shard: CID
+        let generation: Int
     }
 
     /// Files kept open for readers.
@@ -33,6 +43,9 @@ package final class ShardStore: Sendable {
     private let pool: SegmentPool
     private let workers: WorkerPool
     private let scratch: any ScratchSpace
+    /// Told when a read has ended that a removal waits for.
+    private let whenReadsEnd = AsyncStream.makeStream(
+        of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// - Parameters:
     ///   - dataDirectory: Exists and is locked by this process.
@@ -197,17 +210,22 @@ package final class ShardStore: Sendable {
     /// Deletes the copies of a shard that were made before its drop number `generation`, and calls
     /// `whenGone` when their space is free, which is after their last reader.
     ///
-    /// - Returns: False, with nothing promised, while one of them is claimed: ask again later.
+    /// - Returns: False, with nothing promised, while one of them is claimed or a read that began
+    ///   before the first call goes on: ask again later.
     package func removeCopies(
         of shard: CID, droppedAs generation: Int, whenGone: @escaping @Sendable () -> Void
     ) throws -> Bool {
-        let (dropped, areClaimed) = state.withLock { state in
+        let removal = Removal(shard: shard, generation: generation)
+        let (dropped, mustWait) = state.withLock { state in
             let dropped = state.names.keys.filter {
                 $0.shard == shard && $0.generation < generation
             }
-            return (dropped, dropped.contains { state.claims[$0] != nil })
+            let firstLater = state.waiting[removal] ?? state.nextRead
+            let isRead = !dropped.isEmpty && state.reads.contains { $0 < firstLater }
+            state.waiting[removal] = isRead ? firstLater : nil
+            return (dropped, isRead || dropped.contains { state.claims[$0] != nil })
         }
-        if areClaimed { return false }
+        if mustWait { return false }
         // The last reference to the signal goes when the last file is closed.
         let signal = ReleaseSignal(whenGone)
         for copy in dropped { try removeFile(of: copy)?.whenClosed { _ = signal } }
@@ -238,6 +256,28 @@ package final class ShardStore: Sendable {
     }
 
     // MARK: Reading
+
+    /// Begins a read of several blocks: as long as the lease lives, blocks that could be read when it
+    /// was made can be read, also those of shards that are dropped meanwhile.
+    package func beginReading() -> ReadLease {
+        let number = state.withLock { state in
+            defer { state.nextRead += 1 }
+            state.reads.insert(state.nextRead)
+            return state.nextRead
+        }
+        return ReadLease { [weak self] in self?.endReading(number) }
+    }
+
+    private func endReading(_ number: UInt64) {
+        let isAwaited = state.withLock { state in
+            state.reads.remove(number)
+            return state.waiting.values.contains { number < $0 }
+        }
+        if isAwaited { whenReadsEnd.continuation.yield() }
+    }
+
+    /// An element each time a removal that was put off for a read may be tried again.
+    package var endsOfAwaitedReads: AsyncStream<Void> { whenReadsEnd.stream }
 
     /// Where a block is, or `nil` when no readable shard here has it.
     package func locate(_ cid: CID) throws -> BlockLocation? {
@@ -306,6 +346,19 @@ package final class ShardStore: Sendable {
         try file.forEachKey { keys.append($0) }
         keys.sort()
         try catalogue.add(serial, sortedKeys: keys)
+    }
+}
+
+/// A read that is under way; it ends when nobody refers to it any more.
+package final class ReadLease: Sendable {
+    private let end: @Sendable () -> Void
+
+    fileprivate init(_ end: @escaping @Sendable () -> Void) {
+        self.end = end
+    }
+
+    deinit {
+        end()
     }
 }
 

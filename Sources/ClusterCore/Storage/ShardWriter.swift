@@ -28,6 +28,10 @@ package final class ShardWriter {
     package private(set) var blockCount = 0
     package private(set) var payloadByteCount = 0
     private var depth = 1
+    /// Length up to which disk space may be asked for ahead of the writes: what is reserved.
+    package var reservedByteCount = 0 {
+        didSet { segments.preallocationLimit = reservedByteCount }
+    }
 
     init(
         path: String, file: FileDescriptor, pool: SegmentPool, workers: WorkerPool,

@@ -26,10 +26,8 @@ extension Directory {
     }
 
     /// Gives an entry another name, which must be free.
-    func rename(_ name: [UInt8], to newName: [UInt8]) throws(IOError) {
-        guard try loadStatus(newName) == nil else {
-            throw IOError("create", shown(newName), .system(EEXIST))
-        }
+    func rename(_ name: [UInt8], to newName: [UInt8]) throws {
+        guard try loadStatus(newName) == nil else { throw NameTaken(path: shown(newName)) }
         let result = withName(name) { old in
             withName(newName) { renameat(file.number, old, file.number, $0) }
         }
@@ -72,6 +70,15 @@ extension Directory {
 
     private func shown(_ name: [UInt8]) -> String {
         "\(file.path)/\(String(decoding: name, as: UTF8.self))"
+    }
+}
+
+/// Something is where a new thing should go.
+struct NameTaken: Error, CustomStringConvertible {
+    let path: String
+
+    var description: String {
+        "\(path) is already there; remove it, or give another place with -o"
     }
 }
 

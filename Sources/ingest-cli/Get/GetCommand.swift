@@ -116,10 +116,8 @@ struct GetCommand: AsyncParsableCommand {
         _ restorer: TreeRestorer
     ) async throws {
         guard try parent.loadStatus(name) == nil else {
-            throw CommandOutcome(
-                .local,
-                "\(parent.file.path)/\(String(decoding: name, as: UTF8.self)) is already "
-                    + "there; remove it, or give another place with -o")
+            throw NameTaken(
+                path: "\(parent.file.path)/\(String(decoding: name, as: UTF8.self))")
         }
         try await restorer.restore(cid, block, as: name, in: parent, isShared: true)
     }

@@ -39,7 +39,8 @@ struct Setting: Sendable {
         help: "Bytes lent to shards, such as 500GiB. Empty: all of the file system but the headroom.")
     static let headroom = Setting(
         name: "storage.headroom", defaultValue: "1GiB",
-        help: "Free bytes of the file system that are never lent.")
+        help: "Free bytes of the file system that are never lent; at least 32 MiB are kept for the\n"
+            + "daemon's own records.")
     static let logLevel = Setting(
         name: "log.level", defaultValue: "info",
         help: "trace, debug, info, notice, warning, error or critical.")

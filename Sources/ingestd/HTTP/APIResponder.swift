@@ -189,7 +189,9 @@ struct APIResponder: HTTPResponder {
         if let seconds = problem.retryAfterSeconds {
             response.headers[.retryAfter] = String(seconds)
         }
-        if let count = problem.rangeByteCount { response.headers[.contentRange] = "bytes */\(count)" }
+        if let count = problem.rangeByteCount {
+            response.headers[.contentRange] = "bytes */\(count)"
+        }
         return response
     }
 }

@@ -1,3 +1,4 @@
+import ClusterCore
 import HTTPTypes
 import Hummingbird
 import Importer
@@ -15,6 +16,8 @@ struct ContentRoute: Sendable {
 
     func respond(to request: Request, path: [[UInt8]], target: RequestTarget) async throws -> Response {
         let root = try CID(String(decoding: path[0], as: UTF8.self))
+        // Ends with the last byte sent: what is unpinned meanwhile stays readable for this read.
+        let lease = reader.store.beginReading()
         let query = try ContentQuery(QueryString.parse(target.query), accept: request.headers[.accept])
         let below = Array(path.dropFirst())
         let resolution = try await resolve(root, below)
@@ -27,9 +30,9 @@ struct ContentRoute: Sendable {
             case .raw:
                 response = try await raw(resolution.terminal, request)
             case .archive:
-                response = try await archive(root, resolution, query)
+                response = try await archive(root, resolution, query, lease)
             case .plain:
-                response = try await plain(resolution.terminal, request)
+                response = try await plain(resolution.terminal, request, lease)
             }
         }
         response.headers[.eTag] = etag
@@ -72,7 +75,8 @@ struct ContentRoute: Sendable {
     }
 
     private func archive(
-        _ root: CID, _ resolution: PathResolver.Resolution, _ query: ContentQuery
+        _ root: CID, _ resolution: PathResolver.Resolution, _ query: ContentQuery,
+        _ lease: ReadLease
     ) async throws -> Response {
         // A missing root is an answer of its own; what is missing below ends the stream.
         if !resolution.terminal.isIdentity { _ = try await reader.block(resolution.terminal) }
@@ -84,12 +88,14 @@ struct ContentRoute: Sendable {
             "application/vnd.ipld.car; version=1; order=dfs; dups=\(query.listsDuplicates ? "y" : "n")"
         return Response(
             status: .ok, headers: [.contentType: type, .acceptRanges: "none"],
-            body: body(SendableStream(next: Handover(stream))))
+            body: body(SendableStream(next: Handover(stream, lease))))
     }
 
-    private func plain(_ cid: CID, _ request: Request) async throws -> Response {
+    private func plain(
+        _ cid: CID, _ request: Request, _ lease: ReadLease
+    ) async throws -> Response {
         switch try await kind(of: cid) {
-        case .directory: return try await directory(cid)
+        case .directory: return try directory(cid, lease)
         case .symlink(let target):
             return .text(String(decoding: target, as: UTF8.self), type: "inode/symlink")
         case .data:
@@ -104,7 +110,7 @@ struct ContentRoute: Sendable {
             status: selection.status,
             headers: selection.headers(type: "application/octet-stream"),
             body: body(
-                SendableStream(next: Handover(stream)), byteCount: selection.range.count))
+                SendableStream(next: Handover(stream, lease)), byteCount: selection.range.count))
     }
 
     private enum ContentKind {
@@ -129,11 +135,11 @@ struct ContentRoute: Sendable {
     }
 
     /// A directory's entries, one JSON object a line.
-    private func directory(_ cid: CID) async throws -> Response {
+    private func directory(_ cid: CID, _ lease: ReadLease) throws -> Response {
         let stream = try DirectoryStream(root: cid, reader: reader)
         return Response(
             status: .ok, headers: [.contentType: "application/x-ndjson"],
-            body: body(SendableStream(next: Handover(stream))))
+            body: body(SendableStream(next: Handover(stream, lease))))
     }
 
     // MARK: Sending
@@ -172,8 +178,10 @@ struct SendableStream: Sendable {
 /// `@unchecked Sendable`: the handler makes it and has returned before the writer uses it.
 final class Handover: @unchecked Sendable {
     var stream: any ByteStream
+    private let lease: ReadLease
 
-    init(_ stream: any ByteStream) {
+    init(_ stream: any ByteStream, _ lease: ReadLease) {
         self.stream = stream
+        self.lease = lease
     }
 }

@@ -105,6 +105,7 @@ final class UploadSession: BlockSink {
         guard case .reserved = outcome else { preconditionFailure("reserving answers with peers") }
         shardCount += 1
         let writer = try await peer.store.makeWriter(upload: id.description, number: number)
+        writer.reservedByteCount = byteCount
         shard = OpenShard(number: number, writer: writer, reservedByteCount: byteCount)
     }
 
@@ -130,6 +131,7 @@ final class UploadSession: BlockSink {
             ? ReservationSteps.byteCount(atLeast: needed) : needed + Self.extensionByteCount
         try await peer.perform(.extendReservation(id, number: shard!.number, byteCount: byteCount))
         shard!.reservedByteCount = byteCount
+        shard!.writer.reservedByteCount = byteCount
     }
 
     /// Closes the open shard and lets it be sealed beside this task.
@@ -182,6 +184,8 @@ final class UploadSession: BlockSink {
             if let copy = try? await one.task.value { claims.append(copy) }  // a failure is why we abort
         }
         sealing = []
+        // First: on a full disk, the state may need the space to record the end.
+        await removeStaging()
         do {
             try await peer.perform(.abortUpload(id, reason: reason))
         } catch {
@@ -190,7 +194,6 @@ final class UploadSession: BlockSink {
                 metadata: ["upload": "\(id)", "error": "\(error)"])
         }
         await releaseClaims()
-        await removeStaging()
     }
 
     private func releaseClaims() async {

@@ -1,0 +1,74 @@
+import Foundation
+import Testing
+
+/// What the modules may import: the picture of RFC 0001, held against the sources.
+struct ImportTests {
+    private static let sources = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("Sources")
+
+    /// Targets that must stay replayable: no disk, socket, clock, thread or system randomness.
+    private static let allowed: [String: Set<String>] = [
+        "Multiformats": ["CLibcrypto"],
+        "Spill": [],
+        "Chunker": [],
+        "Importer": ["Chunker", "Multiformats", "Spill"],
+        "ShardPlanner": ["Multiformats"],
+        "Pinset": ["Multiformats", "ShardPlanner"],
+    ]
+
+    @Test(arguments: allowed.keys.sorted())
+    func pureTargetsImportOnlyPureTargets(target: String) throws {
+        for (file, module) in try imports(of: target) {
+            #expect(Self.allowed[target]!.contains(module), "\(file) imports \(module)")
+        }
+    }
+
+    @Test(arguments: allowed.keys.sorted())
+    func pureTargetsHaveNoTasksClocksOrSystemRandomness(target: String) throws {
+        let forbidden = [
+            "Task {", "Task.", "ContinuousClock", "SuspendingClock", "SystemRandomNumberGenerator",
+            ".random(in:", "DispatchQueue", "await ",
+        ]
+        for (file, text) in try files(of: target) {
+            for line in text.split(separator: "\n") where !line.drop { $0 == " " }.hasPrefix("//") {
+                for word in forbidden {
+                    #expect(!line.contains(word), "\(file) uses \(word): \(line)")
+                }
+            }
+        }
+    }
+
+    @Test func shellsDoNotReachAcross() throws {
+        let never: [(String, String)] = [
+            ("ClusterCore", "Importer"), ("ClusterCore", "Hummingbird"), ("IngestAPI", "NIOCore"),
+            ("IngestClient", "ClusterCore"), ("ImportPipeline", "ClusterCore"),
+        ]
+        for (target, module) in never {
+            let found = try imports(of: target).filter { $0.module == module }
+            #expect(found.isEmpty, "\(target) imports \(module) in \(found.map(\.file))")
+        }
+    }
+
+    private func imports(of target: String) throws -> [(file: String, module: String)] {
+        try files(of: target).flatMap { file, text in
+            text.split(separator: "\n").compactMap { line in
+                let words = line.split(separator: " ")
+                guard let at = words.firstIndex(of: "import"), at <= 1, at + 1 < words.count,
+                    at == 0 || words[0].hasPrefix("@") || words[0] == "public"
+                else { return nil }
+                return (file, String(words[at + 1]))
+            }
+        }
+    }
+
+    private func files(of target: String) throws -> [(String, String)] {
+        let folder = Self.sources.appendingPathComponent(target)
+        let names = try #require(FileManager.default.enumerator(atPath: folder.path))
+        let swift = names.compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") }
+        try #require(!swift.isEmpty, "no sources in \(folder.path)")
+        return try swift.map {
+            ($0, try String(contentsOf: folder.appendingPathComponent($0), encoding: .utf8))
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import Importer
+import ImportPipeline
+import Multiformats
+import PosixIO
+import ShardPlanner
+import Spill
+import Testing
+import VectorInputs
+
+/// Whole imports cut into shards, against the plans of ipfs-cluster and of an independent planner.
+struct ShardPlanVectorTests {
+    private static let vectors = ShardPlanVector.all.filter { !$0.isMeasured }
+
+    @Test(arguments: vectors)
+    func shardsAreThoseOfTheVectors(vector: ShardPlanVector) async throws {
+        let planner = PlanningSink(limit: vector.shardLimit)
+        let workers = try WorkerPool(name: "test", threadCount: 2)
+        let pipeline = try ImportPipeline(
+            options: ImportOptions(vector.opts), sink: planner, scratch: MemoryScratch(),
+            workers: workers, slabs: SlabPool(spareCount: 2))
+        let input = vector.input
+        try await hand(input, [input.name.isEmpty ? Array("root".utf8) : input.name], to: pipeline)
+        let root = try await pipeline.finish()
+        let shards = planner.finish()
+        #expect(root.cid.description == vector.root)
+        #expect(shards.map(\.cid.description) == vector.shards.map(\.cid))
+        #expect(shards.map(\.byteCount) == vector.shards.map(\.byteCount))
+        #expect(shards.map(\.blockCount) == vector.shards.map(\.blockCount))
+        #expect(
+            ListNode.blocks(for: shards.map(\.cid)).last?.cid.description == vector.clusterDAG)
+    }
+
+    private func hand(
+        _ node: VectorNode, _ path: [[UInt8]], to pipeline: ImportPipeline
+    ) async throws {
+        try await pipeline.prepare()
+        let place = try ImportPath(components: path)
+        switch node.content {
+        case .file(let spec):
+            pipeline.beginFile(place, node.metadata)
+            let bytes = spec.bytes
+            for start in stride(from: 0, to: bytes.count, by: 500_000) {
+                try await pipeline.prepare()
+                try bytes.withUnsafeBytes {
+                    try pipeline.append(
+                        UnsafeRawBufferPointer(rebasing: $0[start...].prefix(500_000)))
+                }
+            }
+            try pipeline.endFile()
+        case .symlink(let target):
+            pipeline.addSymlink(place, target: target, node.metadata)
+        case .directory(let entries):
+            pipeline.addDirectory(place, node.metadata)
+            for entry in entries { try await hand(entry, path + [entry.name], to: pipeline) }
+        }
+    }
+}
+
+/// Packs what an import emits, without storing it.
+private final class PlanningSink: BlockSink {
+    private var packer: ShardPacker
+    private let list = ListNodeBuilder()
+    private var seen: Set<CID> = []
+    private var shards: [(cid: CID, byteCount: Int, blockCount: Int)] = []
+    private var open: ShardPacker.OpenShard?
+
+    init(limit: Int) {
+        packer = ShardPacker(limit: limit)
+    }
+
+    func put(_ cid: CID, _ block: BlockBytes) async throws {
+        guard seen.insert(cid).inserted else { return }
+        if try packer.add(blockByteCount: block.byteCount) { closeShard() }
+        _ = try list.append(cid)
+        open = packer.openShard
+    }
+
+    func entryDone(_ entry: ImportedEntry) async throws {}
+
+    func finish() -> [(cid: CID, byteCount: Int, blockCount: Int)] {
+        closeShard()
+        return shards
+    }
+
+    private func closeShard() {
+        guard let open else { return }
+        shards.append((list.finish().root, open.byteCount, open.blockCount))
+        self.open = nil
+    }
+}
+
+extension VectorNode {
+    var metadata: EntryMetadata {
+        EntryMetadata(
+            mode: mode,
+            mtime: mtime.map { UnixFSTime(seconds: $0, nanoseconds: mtimeNanoseconds) })
+    }
+}

@@ -1,0 +1,69 @@
+import Foundation
+import Testing
+
+@testable import ingestd
+
+/// Where settings come from and which are refused.
+struct ConfigurationTests {
+    private func load(
+        flags: [String: String] = [:], environment: [String: String] = [:], file: String? = nil
+    ) async throws -> DaemonConfiguration {
+        let path = NSTemporaryDirectory() + "ingestd-\(UUID().uuidString).yaml"
+        defer { try? FileManager.default.removeItem(atPath: path) }  // it may not have been made
+        if let file { try file.write(toFile: path, atomically: true, encoding: .utf8) }
+        return try await DaemonConfiguration.load(
+            dataDirectory: "/nowhere", flags: flags, file: path, fileIsRequired: file != nil,
+            environment: environment, machineName: "machine")
+    }
+
+    @Test func aFlagBeatsTheEnvironmentWhichBeatsTheFileWhichBeatsTheDefault() async throws {
+        let file = "api:\n  max-uploads: 3\n"
+        let environment = ["INGESTD_API_MAX_UPLOADS": "4"]
+        #expect(try await load().maxUploads == 16)
+        #expect(try await load(file: file).maxUploads == 3)
+        #expect(try await load(environment: environment, file: file).maxUploads == 4)
+        #expect(
+            try await load(
+                flags: ["api.max-uploads": "5"], environment: environment, file: file
+            ).maxUploads == 5)
+    }
+
+    @Test func theFileThatInitWritesIsRead() async throws {
+        let configuration = try await load(file: Setting.commentedFile)
+        #expect(configuration.port == 9094)
+        #expect(configuration.peerName == "machine")
+    }
+
+    @Test(arguments: [
+        ("api:\n  listn: 127.0.0.1:1\n", "api.listen"), ("apii:\n  listen: x\n", "api"),
+    ])
+    func anUnknownKeyNamesTheNearestOne(file: String, nearest: String) async throws {
+        await #expect {
+            _ = try await load(file: file)
+        } throws: { error in
+            "\(error)".contains("did you mean '\(nearest)'")
+        }
+    }
+
+    @Test(arguments: [
+        ("api.max-uploads", "0"), ("api.max-uploads", "many"), ("storage.capacity", "5 potatoes"),
+        ("storage.capacity", "99999999999TiB"), ("api.listen", "nowhere"), ("api.idle-timeout", "0s"),
+        ("log.level", "loud"), ("api.tls-key", "/k"),
+    ])
+    func aValueThatMakesNoSenseIsRefused(name: String, value: String) async throws {
+        await #expect(throws: ConfigurationError.self) { _ = try await load(flags: [name: value]) }
+    }
+
+    @Test(arguments: ["0.0.0.0:9094", "[::]:9094", "192.0.2.1:9094", ":9094"])
+    func listeningBeyondLoopbackNeedsTLSAndAToken(address: String) async throws {
+        await #expect(throws: ConfigurationError.self) {
+            _ = try await load(flags: ["api.listen": address])
+        }
+    }
+
+    @Test(arguments: [("1048576", 1 << 20), ("500MiB", 500 << 20), ("2 GB", 2_000_000_000)])
+    func byteCountsHaveUnits(text: String, expected: Int) async throws {
+        #expect(
+            try await load(flags: ["storage.capacity": text]).capacityByteCount == expected)
+    }
+}
