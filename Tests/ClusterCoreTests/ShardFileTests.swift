@@ -74,7 +74,7 @@ struct ShardFileTests {
         var seen: Set<CID> = []
         let distinct = blocks.filter { seen.insert($0.0).inserted }
         let staged = try await stage(distinct)
-        let list = ListNode.blocks(for: distinct.map(\.0)).map { ($0.cid, $0.bytes) }
+        let list = try ListNode.blocks(for: distinct.map(\.0)).map { ($0.cid, $0.bytes) }
         let expected = CARWriter.indexedArchive(roots: [list.last!.0], blocks: distinct + list)
         #expect(try FileSystem.loadFile(staged.path, byteLimit: 64 << 20) == expected)
         #expect(staged.payloadByteCount == distinct.reduce(0) { $0 + $1.1.count })
@@ -137,8 +137,8 @@ struct ShardFileTests {
 
     @Test func theBytesOfARootRecordAreThese() throws {
         let (root, _) = try Self.block(Array("root".utf8))
-        let shard = ListNode.blocks(for: [root])
-        let cluster = ListNode.blocks(for: shard.map(\.cid))
+        let shard = try ListNode.blocks(for: [root])
+        let cluster = try ListNode.blocks(for: shard.map(\.cid))
         let record = RootRecordFile(
             upload: UploadID(high: 1, low: 2), root: root, clusterDAG: cluster.last!.cid,
             name: "golden", clusterNodes: cluster,

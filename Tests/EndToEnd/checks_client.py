@@ -1,2 +1,186 @@
-"""stub"""
-CHECKS = []
+"""The command line, as its users run it, also through a network that damages what passes."""
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import threading
+
+import archives
+from daemon import CheckSkipped, expect
+from forms import random_bytes
+
+MIB = 1 << 20
+DONE, REFUSED, PARTIAL, VERIFICATION_FAILED, NO_SPACE = 0, 2, 3, 4, 5
+
+
+class Client:
+    def __init__(self, bench, api):
+        self.program, self.address = bench.options.cli, api.url
+        if not os.access(self.program, os.X_OK):
+            raise CheckSkipped('there is no program %s' % self.program)
+
+    def run(self, *arguments, status=DONE, address=None):
+        """Standard output and standard error; another exit status than the one wanted fails the check."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith('INGEST_')}
+        done = subprocess.run(
+            [str(self.program), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
+            env={**environment, 'INGEST_API': address or self.address})
+        out, error = done.stdout.decode('utf-8', 'replace'), done.stderr.decode('utf-8', 'replace')
+        expect(done.returncode == status, 'ingest-cli %s ended with %d, not %d: %s', ' '.join(map(str, arguments)),
+               done.returncode, status, (error or out)[-2000:])
+        return out, error
+
+    def add(self, *arguments):
+        return self.run('add', '-Q', *arguments)[0].split()[-1]
+
+
+def make_tree(root):
+    """Everything a tree may hold that comes back as it was."""
+    (root / 'inner' / 'deep' / 'deeper').mkdir(parents=True)
+    (root / 'empty directory').mkdir()
+    (root / 'large').write_bytes(random_bytes('tree', 5 * MIB))
+    (root / 'empty').write_bytes(b'')
+    (root / '.hidden').write_bytes(b'hidden')
+    (root / 'inner' / 'd\u00e9j\u00e0 vu \u2603').write_bytes(b'name in UTF-8')
+    (root / 'inner' / 'a"b\\c%41+d').write_bytes(b'name with signs')
+    (root / 'inner' / 'two\nlines').write_bytes(b'name with a line feed')
+    for number in range(300):
+        (root / 'inner' / 'deep' / ('file %d' % number)).write_bytes(random_bytes(number, number * 37))
+    for name, target in (('to file', 'large'), ('to directory', 'inner/deep'), ('dangling', 'nothing/here'),
+                         ('absolute', '/etc/hostname'), ('to itself', 'to itself')):
+        (root / name).symlink_to(target)
+
+
+def expect_same_tree(left, right):
+    done = subprocess.run(['diff', '-r', '--no-dereference', str(left), str(right)], capture_output=True, text=True)
+    expect(done.returncode == 0, 'the trees differ: %s', (done.stdout + done.stderr)[:2000])
+
+
+def a_tree_added_and_got_is_the_same(bench):
+    tree = bench.options.tree
+    if tree is None:
+        tree = bench.directory / 'tree'
+        tree.mkdir()
+        make_tree(tree)
+    shard_size = [] if bench.options.tree else ['--shard-size', 2 * MIB]
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        root = client.add('--hidden', *shard_size, tree)
+        expect(list(daemon.pins()) == [root], 'answered was %s, pinned is %s', root, list(daemon.pins()))
+        client.run('verify', root)
+        client.run('get', root, '-o', bench.directory / 'copy')
+        expect_same_tree(tree, bench.directory / 'copy')
+        shards = [row['cid'] for row in daemon.api.get_json('/shards/' + root)['shards']]
+        expect(all(shard in client.run('shards', root)[0] for shard in shards), 'not all shards are listed')
+        planned = client.run('add', '--only-hash', '-Q', '--hidden', tree)[0].split()[-1]
+        expect(planned == root, '--only-hash says %s, the service %s', planned, root)
+        client.run('pin', 'rm', root)
+        daemon.expect_empty()
+        client.run('verify', root, status=REFUSED)
+
+
+def damage_on_disk_is_found_by_verify(bench):
+    source = bench.directory / 'file'
+    source.write_bytes(random_bytes('verify', 3 * MIB))
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        root = client.add('--shard-size', 2 * MIB, source)
+        client.run('verify', root)
+        path = daemon.shard_paths[0]
+        data = path.read_bytes()
+        cid, block = next(iter(archives.Shard(data).blocks.items()))
+        path.write_bytes(data.replace(block, block[:-1] + bytes([block[-1] ^ 1])))
+        out, error = client.run('verify', root, status=VERIFICATION_FAILED)
+        damaged = archives.text_of_cid(cid)
+        expect(damaged in out + error, 'the damaged block %s is not named: %s', damaged, out + error)
+        client.run('get', root, '-o', bench.directory / 'copy', status=VERIFICATION_FAILED)
+        expect(not (bench.directory / 'copy').exists(), 'a damaged file was left under its name')
+
+
+class FlippingProxy:
+    """Passes a daemon's connections on, and flips one bit of what the client or the daemon sends."""
+
+    def __init__(self, api, position, flips_answers=False):
+        self._target, self._position, self._flips_answers = (api.host, api.port), position, flips_answers
+        self._seen, self._lock = 0, threading.Lock()
+        self._listener = socket.create_server(('127.0.0.1', 0))
+        self.address = 'http://127.0.0.1:%d' % self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def has_flipped(self):
+        return self._seen > self._position
+
+    def close(self):
+        self._listener.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                for source, sink, flips in ((client, server, not self._flips_answers), (server, client, self._flips_answers)):
+                    threading.Thread(target=self._pass, args=(source, sink, flips), daemon=True).start()
+
+    def _pass(self, source, sink, flips):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(self._flipped(data) if flips else data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def _flipped(self, data):
+        with self._lock:
+            at, self._seen = self._position - self._seen, self._seen + len(data)
+        if 0 <= at < len(data):
+            data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+        return data
+
+
+def a_bit_flipped_on_the_way_is_noticed_by_the_client(bench):
+    source = bench.directory / 'file'
+    source.write_bytes(random_bytes('flip', 4 * MIB))
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        root = client.run('add', '--only-hash', '-Q', source)[0].split()[-1]
+        proxy = FlippingProxy(daemon.api, 2_500_000)
+        _, error = client.run('add', source, status=VERIFICATION_FAILED, address=proxy.address)
+        expect(proxy.has_flipped, 'nothing was flipped')
+        expect(root in error, 'the message does not name the root computed here: %s', error)
+        others = set(daemon.pins()) - {root}
+        expect(all(other in error for other in others), 'the message does not name %s: %s', others, error)
+        proxy.close()
+
+        expect(client.add(source) == root, 'without the proxy comes another root')
+        proxy = FlippingProxy(daemon.api, 2_500_000, flips_answers=True)
+        copy = bench.directory / 'copy'
+        client.run('get', root, '-o', copy, status=VERIFICATION_FAILED, address=proxy.address)
+        expect(proxy.has_flipped and not copy.exists(), 'a damaged file was left under its name')
+        proxy.close()
+        client.run('get', root, '-o', copy)
+        expect(copy.read_bytes() == source.read_bytes(), 'the file got is not the one added')
+
+
+def exit_codes_tell_what_failed(bench):
+    source = bench.directory / 'file'
+    source.write_bytes(random_bytes('codes', 8 * MIB))
+    with bench.daemon('--capacity', '4MiB') as daemon:
+        client = Client(bench, daemon.api)
+        client.run('add', source, status=NO_SPACE)
+        client.run('add', bench.directory / 'missing', status=1)
+        client.run('add', '--chunker', 'size-0', source, status=1)
+        client.run('pin', 'rm', 'bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e', status=REFUSED)
+        os.mkfifo(bench.directory / 'pipe')
+        tree = pathlib.Path(bench.directory) / 'tree'
+        tree.mkdir()
+        (tree / 'a').write_bytes(b'a')
+        os.mkfifo(tree / 'pipe')
+        _, error = client.run('add', tree, status=PARTIAL)
+        expect('pipe' in error, 'what was left out is not named: %s', error)
+        client.run('add', source, status=1, address='http://127.0.0.1:1')
+        daemon.expect_agreement()
+
+
+CHECKS = [
+    a_tree_added_and_got_is_the_same, damage_on_disk_is_found_by_verify, a_bit_flipped_on_the_way_is_noticed_by_the_client,
+    exit_codes_tell_what_failed]

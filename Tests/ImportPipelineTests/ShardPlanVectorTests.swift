@@ -11,9 +11,14 @@ import VectorInputs
 struct ShardPlanVectorTests {
     private static let vectors = ShardPlanVector.all.filter { !$0.isMeasured }
 
+    /// In these the planner behind the vector puts a full inner node behind the next leaf, where
+    /// ipfs-cluster, the measured vectors and this project put it before.
+    private static let lateInnerNodes: Set<String> = ["shard-many-links"]
+
     @Test(arguments: vectors)
     func shardsAreThoseOfTheVectors(vector: ShardPlanVector) async throws {
-        let planner = PlanningSink(limit: vector.shardLimit)
+        let planner = PlanningSink(
+            limit: vector.shardLimit, delaysInnerNodes: Self.lateInnerNodes.contains(vector.name))
         let workers = try WorkerPool(name: "test", threadCount: 2)
         let pipeline = try ImportPipeline(
             options: ImportOptions(vector.opts), sink: planner, scratch: MemoryScratch(),
@@ -21,13 +26,13 @@ struct ShardPlanVectorTests {
         let input = vector.input
         try await hand(input, [input.name.isEmpty ? Array("root".utf8) : input.name], to: pipeline)
         let root = try await pipeline.finish()
-        let shards = planner.finish()
+        let shards = try planner.finish()
         #expect(root.cid.description == vector.root)
         #expect(shards.map(\.cid.description) == vector.shards.map(\.cid))
         #expect(shards.map(\.byteCount) == vector.shards.map(\.byteCount))
         #expect(shards.map(\.blockCount) == vector.shards.map(\.blockCount))
-        #expect(
-            ListNode.blocks(for: shards.map(\.cid)).last?.cid.description == vector.clusterDAG)
+        let clusterDAG = try ListNode.blocks(for: shards.map(\.cid)).last?.cid
+        #expect(clusterDAG?.description == vector.clusterDAG)
     }
 
     private func hand(
@@ -63,21 +68,39 @@ private final class PlanningSink: BlockSink {
     private var seen: Set<CID> = []
     private var shards: [(cid: CID, byteCount: Int, blockCount: Int)] = []
     private var open: ShardPacker.OpenShard?
+    private let delaysInnerNodes: Bool
+    private var delayed: [(CID, Int)] = []
 
-    init(limit: Int) {
+    init(limit: Int, delaysInnerNodes: Bool) {
         packer = ShardPacker(limit: limit)
+        self.delaysInnerNodes = delaysInnerNodes
     }
 
     func put(_ cid: CID, _ block: BlockBytes) async throws {
         guard seen.insert(cid).inserted else { return }
-        if try packer.add(blockByteCount: block.byteCount) { closeShard() }
+        if delaysInnerNodes, cid.codec == .dagPB {
+            delayed.append((cid, block.byteCount))
+            return
+        }
+        try pack(cid, block.byteCount)
+        try packDelayed()
+    }
+
+    private func packDelayed() throws {
+        for (cid, byteCount) in delayed { try pack(cid, byteCount) }
+        delayed = []
+    }
+
+    private func pack(_ cid: CID, _ byteCount: Int) throws {
+        if try packer.add(blockByteCount: byteCount) { closeShard() }
         _ = try list.append(cid)
         open = packer.openShard
     }
 
     func entryDone(_ entry: ImportedEntry) async throws {}
 
-    func finish() -> [(cid: CID, byteCount: Int, blockCount: Int)] {
+    func finish() throws -> [(cid: CID, byteCount: Int, blockCount: Int)] {
+        try packDelayed()
         closeShard()
         return shards
     }

@@ -102,6 +102,7 @@ package final class LocalPeer: Sendable {
                     capacityByteCount: try await measuredCapacity())))
         try await abortAbandonedUploads()
         try await workers.run { [store] in try store.sweepStaging() }
+        await takeSpaceForLog()
         try await reconciler.sweep()
         let readable = try await driver.read { [id] state in
             state.holdings(of: id).copies
@@ -109,6 +110,24 @@ package final class LocalPeer: Sendable {
                 .map { ShardCopyID(shard: $0.shard, generation: $0.generation) }
         }
         try await workers.run { [store] in try store.openCatalogue(readable: readable) }
+    }
+
+    /// Bytes of SQLite's write-ahead log that have disk space from the start. SQLite begins to write
+    /// the log anew at a quarter of it.
+    private static let logByteCount = 16 << 20
+
+    /// Takes the log's disk space ahead of time: on a full disk, the end of an upload must still be
+    /// recorded. Zeros at the log's end mean nothing to SQLite, and it has no locks on this file.
+    private func takeSpaceForLog() async {
+        do {
+            try await workers.run { [path = driver.store.path + "-wal"] in
+                try FileDescriptor(path, for: .update).preallocate(0..<Self.logByteCount)
+            }
+        } catch {
+            log.warning(
+                "no disk space could be set aside for the log; free some",
+                metadata: ["error": "\(error)"])
+        }
     }
 
     /// One-shot uploads cannot go on in another process.

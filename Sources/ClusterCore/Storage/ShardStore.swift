@@ -39,6 +39,8 @@ package final class ShardStore: Sendable {
     private let stagingDirectory: String
     private let catalogueDirectory: String
     private let state = Mutex(State())
+    /// Held while copies are made readable.
+    private let publishing = Mutex<Void>(())
     private let catalogueBox = Mutex<BlockCatalogue?>(nil)
     private let pool: SegmentPool
     private let workers: WorkerPool
@@ -188,10 +190,16 @@ package final class ShardStore: Sendable {
 
     /// Makes the blocks of copies findable, when a root that needs them was committed.
     package func makeReadable(_ copies: [ShardCopyID]) throws {
-        let serials = state.withLock { state in
-            copies.compactMap { state.names[$0] }.filter { state.readable.insert($0).inserted }
+        // One at a time: whoever finds a copy readable relies on the catalogue having it already.
+        try publishing.withLock { _ in
+            let serials = state.withLock { state in
+                copies.compactMap { state.names[$0] }.filter { !state.readable.contains($0) }
+            }
+            for serial in serials {
+                try addToCatalogue(serial)
+                state.withLock { _ = $0.readable.insert(serial) }
+            }
         }
-        for serial in serials { try addToCatalogue(serial) }
         try catalogueBox.withLock { $0 }?.mergeIfNeeded()
     }
 

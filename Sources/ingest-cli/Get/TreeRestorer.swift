@@ -9,6 +9,7 @@ import PosixIO
 /// from open directories, and symlinks are made but never followed.
 final class TreeRestorer {
     private struct Frame {
+        let cid: CID
         let directory: Directory
         var walk: DirectoryWalk
         let mode: UInt32?
@@ -57,7 +58,8 @@ final class TreeRestorer {
         do {
             var frames = [
                 Frame(
-                    directory: directory, walk: try Self.walk(cid, block), mode: nil, mtime: nil,
+                    cid: cid, directory: directory, walk: try Self.walk(cid, block), mode: nil,
+                    mtime: nil,
                     isShared: true)
             ]
             try await fill(&frames)
@@ -108,7 +110,8 @@ final class TreeRestorer {
                 try block.withUnsafeBytes { try frames[last].walk.supply($0, for: cid) }
             case .entry(let entry):
                 guard entry.isPathComponent else {
-                    throw VerificationError.badEntryName(directory: entry.cid, name: entry.name)
+                    throw VerificationError.badEntryName(
+                        directory: frames[last].cid, name: entry.name)
                 }
                 try await add(entry, &frames)
             case .done:
@@ -161,7 +164,8 @@ final class TreeRestorer {
             if isNew { try parent.createDirectory(name) }
             frames.append(
                 Frame(
-                    directory: try parent.openDirectory(name), walk: try Self.walk(cid, block),
+                    cid: cid, directory: try parent.openDirectory(name),
+                    walk: try Self.walk(cid, block),
                     mode: isNew ? node.mode : nil, mtime: node.mtime, isShared: isShared))
         case .metadata:
             throw CommandOutcome(.local, "\(cid) is UnixFS metadata, which is nothing to write")

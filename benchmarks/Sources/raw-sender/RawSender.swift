@@ -1,5 +1,6 @@
 import Glibc
 import PosixIO
+import Synchronization
 
 /// Uploads files with as little work as a sender can do, so that what is measured is the service.
 ///
@@ -62,7 +63,7 @@ enum RawSender {
         exit(failureCount.withLock { $0 } == 0 ? 0 : 1)
     }
 
-    private static let failureCount = Monitor(0)
+    private static let failureCount = Mutex(0)
 
     private static func send(_ file: String, _ command: Command) {
         do {
