@@ -55,7 +55,7 @@ let package = Package(
             ]),
         .target(
             name: "IngestAPI",
-            dependencies: ["Chunker", "CShims", "Importer", "Multiformats", "ShardPlanner"]),
+            dependencies: ["Chunker", "CShims", "Importer", "Multiformats"]),
         .target(
             name: "IngestClient",
             dependencies: [
@@ -123,7 +123,7 @@ let package = Package(
             exclude: ["Vectors"]),
         .testTarget(
             name: "IngestAPITests",
-            dependencies: ["Chunker", "Importer", "IngestAPI", "Multiformats", "ShardPlanner"]),
+            dependencies: ["Chunker", "Importer", "IngestAPI", "Multiformats"]),
         .testTarget(name: "ArchitectureTests"),
         .testTarget(
             name: "ImportPipelineTests",

@@ -1,5 +1,4 @@
 import IngestAPI
-import NIOCore
 
 /// Reads the lines that answer an add while they arrive, and keeps the last.
 ///

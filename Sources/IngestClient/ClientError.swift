@@ -6,6 +6,8 @@ package enum ClientError: Error, Equatable, CustomStringConvertible {
     case badCertificates(path: String, reason: String)
     /// No connection came about.
     case unreachable(address: String, reason: String)
+    /// The other side could not prove who it is, or wants to know who we are.
+    case insecure(address: String, reason: String)
     /// The connection ended, or nothing came for too long, before the answer was complete.
     case connectionLost(address: String, reason: String)
     /// The service said no, and why.
@@ -24,8 +26,13 @@ package enum ClientError: Error, Equatable, CustomStringConvertible {
         case .unreachable(let address, let reason):
             "no connection to \(address): \(reason); start ingestd there, or give its address with "
                 + "--api or INGEST_API"
+        case .insecure(let address, let reason):
+            "no secure connection to \(address): \(reason); give the certificates to trust with "
+                + "--ca-file"
         case .connectionLost(let address, let reason):
             "the connection to \(address) was lost: \(reason); try again"
+        case .refused(let document) where document.type == ErrorCode.unauthorized.type:
+            "\(document.message); give the file that holds it with --token-file"
         case .refused(let document):
             document.remedy.map { "\(document.message); \($0)" } ?? document.message
         case .notUnderstood(let address, let what):

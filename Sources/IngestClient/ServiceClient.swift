@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import IngestAPI
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 
 /// Calls the HTTP API of one ingestd.
 ///
@@ -157,6 +158,12 @@ package final class ServiceClient: Sendable {
         return .refused(document)
     }
 
+    private static func shortReason(_ error: NIOSSLError) -> String {
+        let text = "\(error)"
+        return text.contains("CERTIFICATE_VERIFY_FAILED")
+            ? "its certificate is not trusted here" : text
+    }
+
     /// What the transport throws, in our words; other errors as they are.
     func translated(_ error: any Error) -> any Error {
         switch error {
@@ -178,6 +185,8 @@ package final class ServiceClient: Sendable {
                 return ClientError.connectionLost(
                     address: address, reason: error.shortDescription)
             }
+        case let error as NIOSSLError:
+            return ClientError.insecure(address: address, reason: Self.shortReason(error))
         default:
             let text = "\(error)"
             let isRefused = text.lowercased().contains("connection refused")
@@ -188,16 +197,4 @@ package final class ServiceClient: Sendable {
             return ClientError.connectionLost(address: address, reason: text)
         }
     }
-}
-
-/// A path component as URLs write it.
-func escaped(_ component: String) -> String { escaped(Array(component.utf8)) }
-
-func escaped(_ component: [UInt8]) -> String {
-    var text: [UInt8] = []
-    PercentCoding.appendQueryEscaped(component, to: &text)
-    // In a query a space is a plus; in a path a plus is a plus.
-    return String(decoding: text, as: UTF8.self).split(
-        separator: "+", omittingEmptySubsequences: false
-    ).joined(separator: "%20")
 }

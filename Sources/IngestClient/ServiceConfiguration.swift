@@ -1,6 +1,3 @@
-import NIOCore
-import NIOSSL
-
 /// Where the service is and how it is talked to.
 package struct ServiceConfiguration: Sendable {
     /// Scheme, host and port, without a slash at the end.
@@ -26,19 +23,6 @@ package struct ServiceConfiguration: Sendable {
             throw .badAddress(address, reason: "a host and perhaps a port and a path must follow")
         }
         baseURL = "\(scheme)://\(rest)"
-    }
-
-    /// - Throws: `badCertificates` when the file cannot be used.
-    func tlsConfiguration() throws(ClientError) -> TLSConfiguration {
-        var configuration = TLSConfiguration.makeClientConfiguration()
-        guard let certificateFile else { return configuration }
-        do {
-            configuration.trustRoots = .certificates(
-                try NIOSSLCertificate.fromPEMFile(certificateFile))
-            return configuration
-        } catch {
-            throw .badCertificates(path: certificateFile, reason: "\(error)")
-        }
     }
 }
 

@@ -65,7 +65,8 @@ struct Daemon: Sendable {
                 serverName: "ingestd/" + Version.text, reuseAddress: true),
             onServerRunning: { channel in
                 log.notice(
-                    "listening", metadata: ["address": "\(channel.localAddress?.description ?? "?")"])
+                    "listening",
+                    metadata: ["address": "\(channel.localAddress?.description ?? "?")"])
             },
             logger: Logger(label: "http", factory: { _ in SwiftLogNoOpLogHandler() }))
         let ready = AsyncStream.makeStream(of: Void.self)
@@ -145,6 +146,8 @@ private struct WaitingService: Service {
 
     func run() async throws {
         for await _ in ready {}
+        // The wait also ends when the group does, because what it waited for has failed.
+        if Task.isCancelled { return }
         try await service.run()
     }
 }

@@ -55,7 +55,9 @@ struct RunCommand: AsyncParsableCommand {
 
     @OptionGroup var data: DataOption
 
-    @Option(name: .customLong("config"), help: "Configuration file. Default: ingestd.yaml in the data directory.")
+    @Option(
+        name: .customLong("config"),
+        help: "Configuration file. Default: ingestd.yaml in the data directory.")
     var file: String?
 
     @Option(help: "Address and port of the HTTP API.")

@@ -30,7 +30,8 @@ struct ShardFileTests {
     }
 
     /// Writes a shard of these blocks to staging.
-    private func stage(_ blocks: [(CID, [UInt8])], upload: String = "u") async throws -> StagedShard {
+    private func stage(_ blocks: [(CID, [UInt8])], upload: String = "u") async throws -> StagedShard
+    {
         let writer = try await store.makeWriter(upload: upload, number: 0)
         let list = ListNodeBuilder()
         for (cid, bytes) in blocks {
@@ -69,7 +70,8 @@ struct ShardFileTests {
     func aShardFileIsTheIndexedArchiveOfItsBlocks(blockByteCount: Int) async throws {
         let count = max(3, 6_000_000 / max(blockByteCount, 4000))
         let blocks = try (0..<count).map { number in
-            try Self.block((0..<blockByteCount).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ number) })
+            try Self.block(
+                (0..<blockByteCount).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ number) })
         }
         var seen: Set<CID> = []
         let distinct = blocks.filter { seen.insert($0.0).inserted }

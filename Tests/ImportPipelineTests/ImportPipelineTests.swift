@@ -26,7 +26,8 @@ struct ImportPipelineTests {
     @Test(arguments: [1, 7, 4096, 65_537, 1 << 20])
     func anySplitOfTheInputGivesTheSameRoot(pieceByteCount: Int) async throws {
         let vector = try #require(Self.vectors.first { Self.byteCount($0) > 60_000 })
-        let root = try await importFile(vector, pieceByteCount: pieceByteCount, into: BlockRecorder())
+        let root = try await importFile(
+            vector, pieceByteCount: pieceByteCount, into: BlockRecorder())
         #expect(root.cid.description == vector.expect.cid)
     }
 

@@ -1,5 +1,5 @@
-import Importer
 import ImportPipeline
+import Importer
 import Multiformats
 import PosixIO
 import ShardPlanner

@@ -47,7 +47,8 @@ struct ConfigurationTests {
 
     @Test(arguments: [
         ("api.max-uploads", "0"), ("api.max-uploads", "many"), ("storage.capacity", "5 potatoes"),
-        ("storage.capacity", "99999999999TiB"), ("api.listen", "nowhere"), ("api.idle-timeout", "0s"),
+        ("storage.capacity", "99999999999TiB"), ("api.listen", "nowhere"),
+        ("api.idle-timeout", "0s"),
         ("log.level", "loud"), ("api.tls-key", "/k"),
     ])
     func aValueThatMakesNoSenseIsRefused(name: String, value: String) async throws {

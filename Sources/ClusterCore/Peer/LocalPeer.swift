@@ -40,7 +40,8 @@ package final class LocalPeer: Sendable {
         self.capacity = capacity
         self.log = log
         reconciler = Reconciler(
-            peer: identity.peer, driver: driver, store: store, roots: roots, workers: workers, log: log)
+            peer: identity.peer, driver: driver, store: store, roots: roots, workers: workers,
+            log: log)
     }
 
     /// Applies the log, puts the disk in order, and then keeps state and disk in agreement until
@@ -136,7 +137,8 @@ package final class LocalPeer: Sendable {
             state.allOpenUploads.filter { $0.options.coordinator == id }.map(\.id)
         }
         for upload in open {
-            log.notice("aborting an upload that a former process left", metadata: ["upload": "\(upload)"])
+            log.notice(
+                "aborting an upload that a former process left", metadata: ["upload": "\(upload)"])
             try await perform(
                 .abortUpload(upload, reason: "the daemon stopped while the upload was under way"))
         }

@@ -52,7 +52,8 @@ package final class ShardFile: Sendable {
         }
         self.header = header
         do {
-            index = try MultihashIndex(byteCount: UInt64(byteCount - indexOffset)) { offset, space in
+            index = try MultihashIndex(byteCount: UInt64(byteCount - indexOffset)) {
+                offset, space in
                 try file.readAll(into: space, at: indexOffset + Int(offset))
             }
         } catch let error as IOError {

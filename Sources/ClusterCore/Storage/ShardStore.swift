@@ -73,7 +73,8 @@ package final class ShardStore: Sendable {
         let names = try Directory(directory).loadNames()
         state.withLock { state in
             for text in names {
-                guard let name = ShardFileName(parsing: String(decoding: text, as: UTF8.self)) else { continue }
+                guard let name = ShardFileName(parsing: String(decoding: text, as: UTF8.self))
+                else { continue }
                 state.names[name.copy] = name.serial
                 state.copies[name.serial] = name.copy
                 state.nextSerial = max(state.nextSerial, name.serial + 1)
@@ -206,7 +207,12 @@ package final class ShardStore: Sendable {
     /// Removes an upload's staging directory with all that is in it.
     package func removeStaging(upload: String) throws {
         let folder = stagingDirectory + "/" + upload
-        guard try FileSystem.loadStatus(folder) != nil else { return }
+        guard let status = try FileSystem.loadStatus(folder) else { return }
+        // Not ours, but nothing below staging outlives a start.
+        guard status.kind == .directory else {
+            _ = try FileSystem.removeFile(folder)
+            return
+        }
         for name in try Directory(folder).loadNames() {
             try FileSystem.removeFile(folder + "/" + String(decoding: name, as: UTF8.self))
         }

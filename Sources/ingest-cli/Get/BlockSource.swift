@@ -3,7 +3,7 @@ import Multiformats
 
 /// Gives verified blocks to whoever walks a DAG depth first: from an archive that comes in the same
 /// order, and one by one where the archive has them elsewhere.
-final class BlockSource {
+final class BlockSource: BlockSupply {
     private var archive: VerifiedArchive
     private let client: ServiceClient
 

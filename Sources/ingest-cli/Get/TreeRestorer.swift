@@ -3,6 +3,11 @@ import Importer
 import Multiformats
 import PosixIO
 
+/// Where blocks come from, verified, for whoever asks depth first.
+protocol BlockSupply {
+    func block(_ cid: CID) async throws -> [UInt8]
+}
+
 /// Writes UnixFS content to disk while its blocks arrive.
 ///
 /// Nothing leaves the directory it is given: names are single components, everything is reached
@@ -18,13 +23,13 @@ final class TreeRestorer {
         let isShared: Bool
     }
 
-    private let source: BlockSource
+    private let source: any BlockSupply
     /// The unfinished thing in a shared directory, to be removed on failure.
     private var unfinished: (directory: Directory, name: [UInt8])?
     private(set) var fileCount = 0
     private(set) var byteCount = 0
 
-    init(_ source: BlockSource) { self.source = source }
+    init(_ source: any BlockSupply) { self.source = source }
 
     /// Writes what `cid` names into `parent` under `name`.
     ///
@@ -109,7 +114,7 @@ final class TreeRestorer {
                 let block = try await source.block(cid)
                 try block.withUnsafeBytes { try frames[last].walk.supply($0, for: cid) }
             case .entry(let entry):
-                guard entry.isPathComponent else {
+                guard PathSafety.isComponent(entry.name) else {
                     throw VerificationError.badEntryName(
                         directory: frames[last].cid, name: entry.name)
                 }

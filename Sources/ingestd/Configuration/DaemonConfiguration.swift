@@ -1,4 +1,5 @@
 import Configuration
+import IngestAPI
 import Logging
 import PosixIO
 import SystemPackage
@@ -6,7 +7,7 @@ import Yams
 
 /// Why the daemon cannot be configured as asked.
 enum ConfigurationError: Error, CustomStringConvertible {
-    case unknownKey(String, nearest: String, path: String)
+    case unknownKey(String, nearest: String?, path: String)
     case notASection(String, path: String)
     case malformedFile(path: String, reason: String)
     case value(Setting, given: String, allowed: String)
@@ -16,7 +17,9 @@ enum ConfigurationError: Error, CustomStringConvertible {
     var description: String {
         switch self {
         case .unknownKey(let key, let nearest, let path):
-            "unknown setting '\(key)' in \(path); did you mean '\(nearest)'?"
+            "unknown setting '\(key)' in \(path)"
+                + (nearest.map { "; did you mean '\($0)'?" }
+                    ?? "; ingestd init writes a file with all there are")
         case .notASection(let key, let path):
             "'\(key)' in \(path) must be a section with settings below it"
         case .malformedFile(let path, let reason): "\(path) cannot be read: \(reason)"
@@ -118,7 +121,8 @@ struct DaemonConfiguration: Sendable {
 
     /// A misspelt key would silently leave its default in force.
     private static func checkKeys(_ path: String) throws {
-        let text = String(decoding: try FileSystem.loadFile(path, byteLimit: 1 << 20), as: UTF8.self)
+        let text = String(
+            decoding: try FileSystem.loadFile(path, byteLimit: 1 << 20), as: UTF8.self)
         let root: Node?
         do {
             root = try Yams.compose(yaml: text)
@@ -136,7 +140,8 @@ struct DaemonConfiguration: Sendable {
             let section = key.string ?? "?"
             guard knownSections.contains(section) else {
                 throw ConfigurationError.unknownKey(
-                    section, nearest: NearestWord.find(section, in: knownSections), path: path)
+                    section, nearest: EditDistance.nearest(to: section, among: knownSections),
+                    path: path)
             }
             if value.scalar?.string.isEmpty == true { continue }
             guard let settings = value.mapping else {
@@ -146,7 +151,7 @@ struct DaemonConfiguration: Sendable {
                 let name = "\(section).\(key.string ?? "?")"
                 guard known.contains(name) else {
                     throw ConfigurationError.unknownKey(
-                        name, nearest: NearestWord.find(name, in: known), path: path)
+                        name, nearest: EditDistance.nearest(to: name, among: known), path: path)
                 }
             }
         }

@@ -30,16 +30,20 @@ struct Setting: Sendable {
         help: "A connection that sends nothing for this long is closed.")
     static let maxUploads = Setting(
         name: "api.max-uploads", defaultValue: "16",
-        help: "Uploads taken at once, 1 to 256; more are answered 429. Each may use 10 MiB of memory.")
+        help:
+            "Uploads taken at once, 1 to 256; more are answered 429. Each may use 10 MiB of memory."
+    )
     static let peerName = Setting(
         name: "peer.name", defaultValue: "",
         help: "Name shown for this peer. Empty: the name of the machine.")
     static let capacity = Setting(
         name: "storage.capacity", defaultValue: "",
-        help: "Bytes lent to shards, such as 500GiB. Empty: all of the file system but the headroom.")
+        help:
+            "Bytes lent to shards, such as 500GiB. Empty: all of the file system but the headroom.")
     static let headroom = Setting(
         name: "storage.headroom", defaultValue: "1GiB",
-        help: "Free bytes of the file system that are never lent; at least 32 MiB are kept for the\n"
+        help:
+            "Free bytes of the file system that are never lent; at least 32 MiB are kept for the\n"
             + "daemon's own records.")
     static let logLevel = Setting(
         name: "log.level", defaultValue: "info",

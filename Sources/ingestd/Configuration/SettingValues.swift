@@ -50,7 +50,8 @@ struct SettingValues {
             range.contains(.seconds(number * factor))
         else {
             throw ConfigurationError.value(
-                setting, given: given, allowed: "a time such as 90s, 5m or 1h, from \(range.lowerBound) "
+                setting, given: given,
+                allowed: "a time such as 90s, 5m or 1h, from \(range.lowerBound) "
                     + "to \(range.upperBound)")
         }
         return .seconds(number * factor)
@@ -72,35 +73,13 @@ struct SettingValues {
     func token(_ setting: Setting) throws -> String? {
         let path = text(setting)
         if path.isEmpty { return nil }
-        let contents = String(decoding: try FileSystem.loadFile(path, byteLimit: 4096), as: UTF8.self)
+        let contents = String(
+            decoding: try FileSystem.loadFile(path, byteLimit: 4096), as: UTF8.self)
         let line = contents.prefix { !$0.isNewline }
         guard line.count >= 16 else {
             throw ConfigurationError.value(
                 setting, given: path, allowed: "a file whose first line has at least 16 characters")
         }
         return String(line)
-    }
-}
-
-/// Finds the word somebody probably meant.
-enum NearestWord {
-    /// The candidate with the smallest Levenshtein distance, the first of equal ones.
-    static func find(_ word: String, in candidates: [String]) -> String {
-        candidates.min { distance(word, $0) < distance(word, $1) } ?? ""
-    }
-
-    private static func distance(_ a: String, _ b: String) -> Int {
-        let (a, b) = (Array(a), Array(b))
-        var row = Array(0...b.count)
-        for (i, x) in a.enumerated() {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for (j, y) in b.enumerated() {
-                let above = row[j + 1]
-                row[j + 1] = min(above + 1, row[j] + 1, diagonal + (x == y ? 0 : 1))
-                diagonal = above
-            }
-        }
-        return row[b.count]
     }
 }

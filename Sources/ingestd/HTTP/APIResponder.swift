@@ -59,7 +59,8 @@ struct APIResponder: HTTPResponder {
         }
         let elapsed = (ContinuousClock.now - start).components
         metrics.answered(
-            method: route == nil ? "other" : request.method.rawValue, route: route?.label ?? "other",
+            method: route == nil ? "other" : request.method.rawValue,
+            route: route?.label ?? "other",
             status: response.status.code,
             seconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
         return response
@@ -98,7 +99,8 @@ struct APIResponder: HTTPResponder {
         }
         if let coding = request.headers[.transferEncoding], coding.lowercased() != "chunked" {
             throw Problem(
-                .badRequest, "Transfer-Encoding '\(coding)' is not supported; send chunked or a length")
+                .badRequest,
+                "Transfer-Encoding '\(coding)' is not supported; send chunked or a length")
         }
         return try RequestTarget(request.head.path ?? "")
     }
@@ -109,7 +111,8 @@ struct APIResponder: HTTPResponder {
         let match = Route.match(method, target.path)
         if let route = match.route { return route }
         guard !match.allowedMethods.isEmpty else {
-            throw Problem(.pathUnknown, "there is nothing at this path; GET /id tells who answers here")
+            throw Problem(
+                .pathUnknown, "there is nothing at this path; GET /id tells who answers here")
         }
         let allowed = match.allowedMethods.map(\.rawValue).joined(separator: ", ")
         throw Problem(.methodNotAllowed, "\(method.rawValue) is not possible here; use \(allowed)")
@@ -122,7 +125,8 @@ struct APIResponder: HTTPResponder {
             throw Problem(
                 .unauthorized,
                 given.isEmpty
-                    ? "a token is needed; send Authorization: Bearer TOKEN" : "the token is not the right one")
+                    ? "a token is needed; send Authorization: Bearer TOKEN"
+                    : "the token is not the right one")
         }
     }
 
@@ -145,9 +149,15 @@ struct APIResponder: HTTPResponder {
     }
 
     /// Membership over HTTP comes with clusters; what is sent is judged all the same.
-    private static func refuseJoin(_ request: Request, _ context: APIContext) async throws -> Response {
+    private static func refuseJoin(_ request: Request, _ context: APIContext) async throws
+        -> Response
+    {
         struct Join: Decodable {
-            let peer_id: String
+            let peerID: String
+
+            enum CodingKeys: String, CodingKey {
+                case peerID = "peer_id"
+            }
         }
         context.acceptBody()
         var bytes: [UInt8] = []
@@ -159,12 +169,13 @@ struct APIResponder: HTTPResponder {
         }
         let join = try JSONBody.decode(Join.self, from: bytes)
         do {
-            _ = try PeerID(join.peer_id)
+            _ = try PeerID(join.peerID)
         } catch {
-            throw Problem(.badPeerID, "'\(join.peer_id.prefix(80))' is not a peer ID: \(error)")
+            throw Problem(.badPeerID, "'\(join.peerID.prefix(80))' is not a peer ID: \(error)")
         }
         throw Problem(
-            .conflict, "this peer keeps its own log and takes no members; a cluster is made at init")
+            .conflict, "this peer keeps its own log and takes no members; a cluster is made at init"
+        )
     }
 
     // MARK: Failures

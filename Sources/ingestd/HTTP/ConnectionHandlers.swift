@@ -17,7 +17,8 @@ final class ReceiveTuningHandler: ChannelInboundHandler, RemovableChannelHandler
         guard let options = context.channel.syncOptions else { return }
         // Defaults serve as well, only slower, so a channel that refuses an option is no failure.
         try? options.setOption(
-            .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.receiveByteCount))
+            .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.receiveByteCount)
+        )
         try? options.setOption(.maxMessagesPerRead, value: Self.messagesPerRead)
     }
 
@@ -118,6 +119,48 @@ final class UnreadBodyHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func forget() {
         unreadByteCount = nil
+        deadline?.cancel()
+        deadline = nil
+    }
+}
+
+/// Closes a connection whose client takes nothing of what is written for a while: an answer that is
+/// not read would hold what it reads from for ever. The server's own idle timeout is for requests.
+final class StalledReaderHandler: ChannelOutboundHandler, RemovableChannelHandler {
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    private let patience: TimeAmount
+    private var unwrittenCount = 0
+    private var deadline: Scheduled<Void>?
+
+    init(patience: TimeAmount) {
+        self.patience = patience
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        unwrittenCount += 1
+        if unwrittenCount == 1 { restart(context.channel) }
+        let promise = promise ?? context.eventLoop.makePromise()
+        let channel = context.channel
+        promise.futureResult.assumeIsolated().whenComplete { _ in
+            self.unwrittenCount -= 1
+            self.restart(channel)
+        }
+        context.write(data, promise: promise)
+    }
+
+    /// Something was taken, or there is something to take.
+    private func restart(_ channel: any Channel) {
+        deadline?.cancel()
+        deadline = nil
+        guard unwrittenCount > 0 else { return }
+        deadline = channel.eventLoop.assumeIsolated().scheduleTask(in: patience) {
+            channel.close(promise: nil)
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
         deadline?.cancel()
         deadline = nil
     }

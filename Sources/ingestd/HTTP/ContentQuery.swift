@@ -50,7 +50,8 @@ struct ContentQuery: Sendable {
         case "version=1", "order=dfs", "order=unk": break
         case let other where other.hasPrefix("version=") || other.hasPrefix("order="):
             throw Problem(
-                .notAcceptable, "archives come with version=1 and order=dfs, not '\(other.prefix(40))'")
+                .notAcceptable,
+                "archives come with version=1 and order=dfs, not '\(other.prefix(40))'")
         default: break
         }
     }
@@ -64,13 +65,15 @@ struct ContentQuery: Sendable {
             case "car": format = .archive
             default:
                 throw Problem(
-                    .badParameter, "format '\(value.prefix(40))' is not known; allowed are raw and car")
+                    .badParameter,
+                    "format '\(value.prefix(40))' is not known; allowed are raw and car")
             }
         case "dag-scope":
             guard ["block", "entity", "all"].contains(value) else {
                 throw Problem(
                     .badParameter,
-                    "dag-scope '\(value.prefix(40))' is not known; allowed are block, entity and all")
+                    "dag-scope '\(value.prefix(40))' is not known; allowed are block, entity and all"
+                )
             }
             scopeName = value
         case "entity-bytes": entityBytes = try EntityBytes(parsing: value)
@@ -124,7 +127,10 @@ struct RangeSelection {
         let parts = field.dropFirst(6).split(separator: "-", omittingEmptySubsequences: false)
         let first = parts.first.flatMap { Int($0) }
         let last = parts.count == 2 ? Int(parts[1]) : nil
-        guard parts.count == 2, first != nil || last != nil else {
+        let isWellFormed =
+            parts.count == 2 && (first != nil || parts[0].isEmpty)
+            && (last != nil || parts[1].isEmpty) && (first != nil || last != nil)
+        guard isWellFormed else {
             range = 0..<byteCount
             isPartial = false
             return
@@ -150,7 +156,8 @@ struct RangeSelection {
     func headers(type: String) -> HTTPFields {
         var headers: HTTPFields = [.contentType: type, .acceptRanges: "bytes"]
         if isPartial {
-            headers[.contentRange] = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(byteCount)"
+            headers[.contentRange] =
+                "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(byteCount)"
         }
         return headers
     }

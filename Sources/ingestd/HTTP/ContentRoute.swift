@@ -14,11 +14,14 @@ struct ContentRoute: Sendable {
     let scratch: any ScratchSpace
     let metrics: DaemonMetrics
 
-    func respond(to request: Request, path: [[UInt8]], target: RequestTarget) async throws -> Response {
+    func respond(to request: Request, path: [[UInt8]], target: RequestTarget) async throws
+        -> Response
+    {
         let root = try CID(String(decoding: path[0], as: UTF8.self))
         // Ends with the last byte sent: what is unpinned meanwhile stays readable for this read.
         let lease = reader.store.beginReading()
-        let query = try ContentQuery(QueryString.parse(target.query), accept: request.headers[.accept])
+        let query = try ContentQuery(
+            QueryString.parse(target.query), accept: request.headers[.accept])
         let below = Array(path.dropFirst())
         let resolution = try await resolve(root, below)
         let etag = query.etag(of: resolution.terminal)
@@ -38,10 +41,13 @@ struct ContentRoute: Sendable {
         response.headers[.eTag] = etag
         response.headers[.cacheControl] = "public, max-age=29030400, immutable"
         response.headers[.init("X-Content-Type-Options")!] = "nosniff"
-        response.headers[.init("X-Ipfs-Path")!] = request.head.path.map { String($0.prefix { $0 != "?" }) }
+        response.headers[.init("X-Ipfs-Path")!] = request.head.path.map {
+            String($0.prefix { $0 != "?" })
+        }
         response.headers[.init("X-Ipfs-Roots")!] = "\(resolution.terminal)"
         if query.format != .plain {
-            let name = query.fileName ?? "\(resolution.terminal).\(query.format == .raw ? "bin" : "car")"
+            let name =
+                query.fileName ?? "\(resolution.terminal).\(query.format == .raw ? "bin" : "car")"
             response.headers[.contentDisposition] = "attachment; filename=\"\(name)\""
         }
         return response

@@ -30,7 +30,8 @@ struct ListQuery: Sendable {
             case "limit":
                 guard let number = Int(value), (1...maximumLimit).contains(number) else {
                     throw Problem(
-                        .badParameter, "limit '\(value.prefix(40))' is not a number from 1 to \(maximumLimit)")
+                        .badParameter,
+                        "limit '\(value.prefix(40))' is not a number from 1 to \(maximumLimit)")
                 }
                 limit = number
             case "after":
@@ -47,7 +48,8 @@ struct ListQuery: Sendable {
                 let known = ["filter", "limit", "after", "cids", "local"]
                 let nearest = EditDistance.nearest(to: item.name, among: known) ?? known[0]
                 throw Problem(
-                    .badParameter, "unknown parameter '\(item.name.prefix(40))'; did you mean '\(nearest)'?")
+                    .badParameter,
+                    "unknown parameter '\(item.name.prefix(40))'; did you mean '\(nearest)'?")
             }
         }
     }
@@ -65,7 +67,8 @@ struct ListQuery: Sendable {
             } else {
                 let known = PinType.allCases.map(\.rawValue).joined(separator: ", ")
                 throw Problem(
-                    .badParameter, "filter '\(word.prefix(40))' is not known; allowed are all, \(known)")
+                    .badParameter,
+                    "filter '\(word.prefix(40))' is not known; allowed are all, \(known)")
             }
         }
         return types

@@ -53,7 +53,8 @@ struct Problem: Error, Sendable {
         case let error as LogError: self.init(.unavailable, "\(error)")
         case is HTTPParserError:
             self.init(
-                .bodyCut, "the request's body ended early or is not valid HTTP (\(error)); send it again")
+                .bodyCut,
+                "the request's body ended early or is not valid HTTP (\(error)); send it again")
         case is CancellationError:
             self.init(.shuttingDown, "the daemon is stopping; try again later")
         case let error as ShardFileError: self.init(.internalError, "\(error)")
@@ -76,7 +77,11 @@ struct Problem: Error, Sendable {
     }
 
     private init(_ error: CARImportError) {
-        if case .scratch(let cause) = error { self.init(cause) } else { self.init(.badCAR, "\(error)") }
+        if case .scratch(let cause) = error {
+            self.init(cause)
+        } else {
+            self.init(.badCAR, "\(error)")
+        }
     }
 
     private init(_ refusal: Refusal) {

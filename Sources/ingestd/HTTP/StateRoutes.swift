@@ -179,7 +179,8 @@ struct StateRoutes: Sendable {
         _ = try PinParameters(parsing: query, now: .now)
         guard let pin = try await firstPin(of: cid) else {
             throw Problem(
-                .pinNotFound, "\(cid) is not here, and data is not fetched from elsewhere; upload it with "
+                .pinNotFound,
+                "\(cid) is not here, and data is not fetched from elsewhere; upload it with "
                     + "POST /add")
         }
         return try .json(Self.document(pin))
@@ -191,7 +192,8 @@ struct StateRoutes: Sendable {
         }
         guard pin.type == .meta || pin.type == .pin else {
             throw Problem(
-                .conflict, "\(cid) is a \(pin.type.rawValue) of root \(pin.root); unpin the root instead")
+                .conflict,
+                "\(cid) is a \(pin.type.rawValue) of root \(pin.root); unpin the root instead")
         }
         try await peer.perform(.unpin(pin.root))
         return try .json(Self.document(pin))
@@ -244,7 +246,8 @@ struct StateRoutes: Sendable {
                 return (decision, try? state.replay(decision), state.members)
             }
         guard let (decision, replayed, members) = found else {
-            throw Problem(.shardNotFound, "\(cid) is not a shard; GET /shards/{root} lists those of a root")
+            throw Problem(
+                .shardNotFound, "\(cid) is not a shard; GET /shards/{root} lists those of a root")
         }
         let names = Dictionary(uniqueKeysWithValues: members.map { ($0.peer, $0.name) })
         return ShardWhy(
@@ -273,7 +276,8 @@ struct StateRoutes: Sendable {
                 return (record, state.progress(of: id))
             }
         guard let (record, progress) = found else {
-            throw Problem(.uploadNotFound, "there is no upload '\(text.prefix(64))', or it ended long ago")
+            throw Problem(
+                .uploadNotFound, "there is no upload '\(text.prefix(64))', or it ended long ago")
         }
         var status = UploadStatus(
             id: record.id.description, state: .open, name: record.options.name,

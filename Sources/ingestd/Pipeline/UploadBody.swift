@@ -51,7 +51,8 @@ final class UploadBody {
         guard received.readableBytes > 0 || mayHoldMore else { return nil }
         var piece = ByteBufferAllocator().buffer(capacity: Self.inflatedByteCount)
         var consumed = 0
-        try piece.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.inflatedByteCount) { space in
+        try piece.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.inflatedByteCount) {
+            space in
             try received.withUnsafeReadableBytes { input in
                 var rest = input
                 let produced = try inflater!.inflate(&rest, into: space)

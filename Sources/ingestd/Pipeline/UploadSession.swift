@@ -76,7 +76,11 @@ final class UploadSession: BlockSink {
     // MARK: Blocks
 
     func put(_ cid: CID, _ block: BlockBytes) async throws {
-        guard try seen.insertIfAbsent(SpillKey(cid.key32.word0, cid.key32.word1, cid.key32.word2, cid.key32.word3), 0) == nil else {
+        guard
+            try seen.insertIfAbsent(
+                SpillKey(cid.key32.word0, cid.key32.word1, cid.key32.word2, cid.key32.word3), 0)
+                == nil
+        else {
             duplicateBlockCount += 1
             return
         }
@@ -162,7 +166,8 @@ final class UploadSession: BlockSink {
         while !sealing.isEmpty { try await finishOldestSealing() }
         let list = shardLinks.finish()
         let record = RootRecordFile(
-            upload: id, root: root, clusterDAG: list.root, name: name, clusterNodes: clusterNodes + list.blocks,
+            upload: id, root: root, clusterDAG: list.root, name: name,
+            clusterNodes: clusterNodes + list.blocks,
             shards: claims)
         try await peer.roots.write(record)
         let commit = UploadCommit(
@@ -181,7 +186,8 @@ final class UploadSession: BlockSink {
         await shard?.writer.abandon()
         shard = nil
         for one in sealing {
-            if let copy = try? await one.task.value { claims.append(copy) }  // a failure is why we abort
+            // One that failed has claimed nothing, and is why we abort.
+            if let copy = try? await one.task.value { claims.append(copy) }
         }
         sealing = []
         // First: on a full disk, the state may need the space to record the end.

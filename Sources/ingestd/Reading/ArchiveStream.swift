@@ -32,7 +32,9 @@ struct ArchiveStream {
             switch try walk.next() {
             case .section(let cid, let mustSupply):
                 let block = try await fetch(cid)
-                if mustSupply { try block.withUnsafeReadableBytes { try walk.supply($0, for: cid) } }
+                if mustSupply {
+                    try block.withUnsafeReadableBytes { try walk.supply($0, for: cid) }
+                }
                 var head: [UInt8] = []
                 CARWriter.appendSectionHead(cid, blockByteCount: block.readableBytes, to: &head)
                 var section = ByteBuffer(bytes: head)

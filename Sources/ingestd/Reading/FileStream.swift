@@ -39,7 +39,8 @@ struct FileStream {
                 blocks.expect([leaf.cid] + walk.lookahead(BlockPrefetcher.windowBlockCount))
                 let block = try await heldOrFetched(leaf.cid)
                 let wanted = try block.withUnsafeReadableBytes { try leaf.wantedRange(in: $0) }
-                return block.getSlice(at: block.readerIndex + wanted.lowerBound, length: wanted.count)
+                return block.getSlice(
+                    at: block.readerIndex + wanted.lowerBound, length: wanted.count)
             case .inlineData(let bytes):
                 return ByteBuffer(bytes: bytes)
             case .done:
