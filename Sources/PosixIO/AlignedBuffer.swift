@@ -12,6 +12,8 @@ package final class AlignedBuffer: @unchecked Sendable {
     package let base: UnsafeMutableRawPointer
     package let byteCount: Int
 
+    private static let hugePageByteCount = 2 << 20
+
     /// - Parameter byteCount: At least 1.
     package init(byteCount: Int) {
         precondition(byteCount > 0, "an empty buffer has no address")
@@ -20,6 +22,9 @@ package final class AlignedBuffer: @unchecked Sendable {
         guard let memory, memory != MAP_FAILED else {
             fatalError("no memory for a buffer of \(byteCount) bytes")
         }
+        // Fewer, larger pages are cheaper to make, to look up and to pin for direct I/O. Where the
+        // system has none to give, ordinary ones serve as well.
+        if byteCount >= Self.hugePageByteCount { madvise(memory, byteCount, MADV_HUGEPAGE) }
         base = memory
         self.byteCount = byteCount
     }

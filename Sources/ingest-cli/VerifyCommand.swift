@@ -46,8 +46,9 @@ struct VerifyCommand: AsyncParsableCommand {
             return try await showingProgress(meter, totalByteCount: total, isShown: isShown) {
                 do {
                     return try await readAll(path.root, client, meter)
-                } catch let error where Self.isAboutContent(error) {
-                    Console.shared.printError("ingest-cli: \(error); looking at every block")
+                } catch  where Self.isAboutContent(error) {
+                    Console.shared.printError(
+                        "ingest-cli: not all came back whole; asking for each block of its shards")
                     return try await readEach(path.root, table, client)
                 }
             }
@@ -56,8 +57,8 @@ struct VerifyCommand: AsyncParsableCommand {
         if !report.ok {
             throw CommandOutcome(
                 .verificationFailed,
-                "\(report.root): \(report.damaged.count) blocks damaged, \(report.missing.count) "
-                    + "missing; add the content again from its source")
+                "\(report.root): \(report.damaged.count) damaged and \(report.missing.count) missing "
+                    + "blocks; add the content again from its source")
         }
     }
 

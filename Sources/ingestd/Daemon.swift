@@ -85,13 +85,13 @@ struct Daemon: Sendable {
     }
 
     private func serverBuilder() throws -> HTTPServerBuilder {
+        let seconds = configuration.idleTimeout.components.seconds
         let handlers: @Sendable () -> [any RemovableChannelHandler] = {
             [
-                ReceiveTuningHandler(), MalformedRequestHandler(), ContinueHandler(),
-                UnreadBodyHandler(),
+                ReceiveTuningHandler(), StalledReaderHandler(patience: .seconds(seconds)),
+                MalformedRequestHandler(), ContinueHandler(), UnreadBodyHandler(),
             ]
         }
-        let seconds = configuration.idleTimeout.components.seconds
         let http = HTTPServerBuilder.http1(
             configuration: .init(
                 additionalChannelHandlers: handlers(), idleTimeout: .seconds(seconds),

@@ -65,6 +65,15 @@ def an_open_read_of_a_removed_root_goes_on_and_then_frees_the_space(bench):
         daemon.expect_empty()
 
 
+def a_client_that_stops_reading_holds_nothing_for_long(bench):
+    with bench.daemon(environment={'INGESTD_API_IDLE_TIMEOUT': '2s'}) as daemon:
+        root = add(daemon.api, [Entry('f', random_bytes('stalled', 48 * MIB))]).root
+        with Exchange(daemon.api, 'GET', '/ipfs/' + root) as exchange:
+            exchange.answer_head()
+            daemon.unpin(root)
+            daemon.expect_empty()
+
+
 @dataclasses.dataclass
 class Event:
     """What one client was told, and between which moments it must have been so."""
@@ -202,4 +211,5 @@ def upload_must_be_whole_if_listed(daemon, upload, history):
 CHECKS = [
     removing_a_root_frees_its_shards_but_not_shared_ones,
     an_open_read_of_a_removed_root_goes_on_and_then_frees_the_space,
+    a_client_that_stops_reading_holds_nothing_for_long,
     adding_removing_and_reading_at_once_loses_and_leaks_nothing]

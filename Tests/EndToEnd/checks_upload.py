@@ -119,14 +119,19 @@ def the_last_line_of_a_success_is_the_root(bench):
 
 
 def a_body_that_is_cut_is_an_error_and_leaves_nothing(bench):
-    form = Form([Entry('a', random_bytes('cut', 1_500_000)), *small_files(600)])
+    form = Form([Entry('many/large', random_bytes('cut', 1_500_000)), *small_files(600)])
     body = form.bytes
+
+    def send(length):
+        return Added(daemon.api.request('POST', query('/add', shard_size=300_000), [form.header], iter([body[:length]])))
+
     with bench.daemon() as daemon:
         for length in (10, 200, 700_000, 1_600_000, len(body) - 2 - len(form.boundary), len(body) - 5):
-            added = Added(daemon.api.request('POST', query('/add', shard_size=300_000), [form.header], iter([body[:length]])))
+            added = send(length)
             expect(added.root is None, 'a body cut after %d of %d bytes became root %s', length, len(body), added.root)
             expect(added.error.get('code') == 400, 'a body cut after %d bytes: %s', length, added.error)
         daemon.expect_empty()
+        expect((whole := send(len(body))).root, 'the whole body fails: %s', whole)
 
 
 CHECKS = [

@@ -4,7 +4,8 @@ import Multiformats
 /// Gives verified blocks to whoever walks a DAG depth first: from an archive that comes in the same
 /// order, and one by one where the archive has them elsewhere.
 final class BlockSource: BlockSupply {
-    private var archive: VerifiedArchive
+    /// Nil once the connection broke.
+    private var archive: VerifiedArchive?
     private let client: ServiceClient
 
     init(_ archive: VerifiedArchive, _ client: ServiceClient) {
@@ -14,9 +15,14 @@ final class BlockSource: BlockSupply {
 
     func block(_ cid: CID) async throws -> [UInt8] {
         if let data = cid.identityData { return data }
-        // What is passed over is linked in a way that needs no bytes, such as a link to nothing.
-        while let section = try await archive.next() {
-            if section.cid == cid { return section.block }
+        do {
+            // What is passed over is linked in a way that needs no bytes, such as a link to nothing.
+            while let section = try await archive?.next() {
+                if section.cid == cid { return section.block }
+            }
+        } catch ClientError.connectionLost {
+            // The service cuts an archive where a block is damaged; asked for that block, it says so.
+            archive = nil
         }
         return try await client.loadVerifiedBlock(cid)
     }

@@ -27,7 +27,8 @@ struct Setting: Sendable {
             + "except /livez and /readyz. Empty: no token.")
     static let idleTimeout = Setting(
         name: "api.idle-timeout", defaultValue: "300s",
-        help: "A connection that sends nothing for this long is closed.")
+        help: "A connection that sends nothing, or takes nothing of an answer, for this long is\n"
+            + "closed.")
     static let maxUploads = Setting(
         name: "api.max-uploads", defaultValue: "16",
         help:
