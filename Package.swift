@@ -124,6 +124,14 @@ let package = Package(
         .testTarget(
             name: "IngestAPITests",
             dependencies: ["Chunker", "Importer", "IngestAPI", "Multiformats"]),
+        .testTarget(
+            name: "IngestClientTests", dependencies: ["IngestAPI", "IngestClient", "Multiformats"]),
+        .testTarget(
+            name: "IngestCLITests",
+            dependencies: [
+                "ImportPipeline", "Importer", "Multiformats", "PosixIO", "ShardPlanner", "Spill",
+                "ingest-cli",
+            ]),
         .testTarget(name: "ArchitectureTests"),
         .testTarget(
             name: "ImportPipelineTests",

@@ -157,8 +157,14 @@ def adding_removing_and_reading_at_once_loses_and_leaks_nothing(bench):
             upload.perform('add', history)
         jobs = [(kind, bench.random.choice(uploads)) for kind in ('add', 'remove', 'read') for _ in range(rounds)]
         bench.random.shuffle(jobs)
-        for start in range(0, len(jobs), batch):
-            run_at_once(jobs[start:start + batch], history)
+        for number, start in enumerate(range(0, len(jobs), batch)):
+            some = jobs[start:start + batch]
+            if number % 2:
+                # One of the roots stays this time, while the other, which shares its shards, comes and goes.
+                steady, other = uploads[::1 if number % 4 == 1 else -1]
+                steady.perform('add', history)
+                some = [(kind, other if kind == 'remove' else upload) for kind, upload in some]
+            run_at_once(some, history)
             daemon.expect_agreement()
             for upload in uploads:
                 upload_must_be_whole_if_listed(daemon, upload, history)

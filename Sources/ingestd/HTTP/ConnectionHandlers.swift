@@ -90,9 +90,8 @@ final class UnreadBodyHandler: ChannelDuplexHandler, RemovableChannelHandler {
         case .body(let bytes):
             if let count = unreadByteCount {
                 unreadByteCount = count + bytes.readableBytes
-                if count + bytes.readableBytes > Self.byteCountLimit {
-                    return context.close(promise: nil)
-                }
+                if count + bytes.readableBytes > Self.byteCountLimit { context.close(promise: nil) }
+                return  // nobody reads it any more
             }
         case .end:
             isRequestOpen = false
@@ -110,6 +109,13 @@ final class UnreadBodyHandler: ChannelDuplexHandler, RemovableChannelHandler {
             }
         }
         context.write(data, promise: promise)
+        // Whoever read the body may have stopped reading for want of room.
+        if unreadByteCount != nil { context.read() }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        context.fireChannelReadComplete()
+        if unreadByteCount != nil { context.read() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
