@@ -4,6 +4,7 @@ import ImportPipeline
 import Importer
 import IngestAPI
 import Multiformats
+import NIOCore
 import NIOHTTP1
 import Pinset
 import PosixIO
@@ -49,12 +50,16 @@ struct Problem: Error, Sendable {
         case let error as PathResolutionError: self.init(error)
         case let error as DAGReadError: self.init(.badRequest, "\(error)")
         case let error as EntityBytesError: self.init(.badParameter, "\(error)")
-        case let error as IOError: self.init(error)
+        case let error as PosixIO.IOError: self.init(error)
         case let error as LogError: self.init(.unavailable, "\(error)")
         case is HTTPParserError:
             self.init(
                 .bodyCut,
                 "the request's body ended early or is not valid HTTP (\(error)); send it again")
+        case is NIOCore.IOError, is ChannelError:
+            self.init(
+                .bodyCut,
+                "the connection broke before the request was complete (\(error)); send it again")
         case is CancellationError:
             self.init(.shuttingDown, "the daemon is stopping; try again later")
         case let error as ShardFileError: self.init(.internalError, "\(error)")
@@ -112,7 +117,7 @@ struct Problem: Error, Sendable {
         }
     }
 
-    private init(_ error: IOError) {
+    private init(_ error: PosixIO.IOError) {
         if error.isNoSpace {
             self.init(
                 .noSpace,
