@@ -94,7 +94,7 @@ struct ShardFileTests {
 
         let gone = GoneFlag()
         #expect(try store.removeCopies(of: staged.cid, droppedAs: 1) { gone.set() } == false)
-        try store.release(copy, isHeld: true)
+        _ = store.release(copy)
         let location = try #require(try store.locate(cid))
         #expect(try store.removeCopies(of: staged.cid, droppedAs: 1) { gone.set() })
         #expect(try read(cid) == nil)
@@ -120,9 +120,24 @@ struct ShardFileTests {
         let staged = try await stage([try Self.block(Array("orphan".utf8))])
         _ = try store.install(staged, generation: 0)
         let copy = ShardCopyID(shard: staged.cid, generation: 0)
-        try store.release(copy, isHeld: false)
+        let lastClaim = try #require(store.release(copy))
+        try store.removeUnheld(copy, lastClaim: lastClaim)
         #expect(store.copies.isEmpty)
         #expect(try Directory(directory + "/shards").loadNames().isEmpty)
+    }
+
+    @Test func aCopyThatWasClaimedAgainMeanwhileStays() async throws {
+        let blocks = [try Self.block(Array("contested".utf8))]
+        let first = try await stage(blocks, upload: "a")
+        let second = try await stage(blocks, upload: "b")
+        let copy = ShardCopyID(shard: first.cid, generation: 0)
+        _ = try store.install(first, generation: 0)
+        let lastClaim = try #require(store.release(copy))
+        // Between the release and what the state says of the copy, another upload took it over.
+        _ = try store.install(second, generation: 0)
+        _ = store.release(copy)
+        try store.removeUnheld(copy, lastClaim: lastClaim)
+        #expect(store.copies == [copy])
     }
 
     @Test(arguments: [0, 10, 200, 342])

@@ -85,11 +85,13 @@ package final class LocalPeer: Sendable {
 
     /// Ends the claim on a copy; its file goes unless the state lists it.
     package func releaseClaim(_ copy: ShardCopyID) async throws {
+        guard let lastClaim = store.release(copy) else { return }
         let held = try await driver.read { [id] state in
             state.shard(copy.shard)?.copy(on: id)?.generation
         }
+        guard held != copy.generation else { return }
         try await workers.run { [store] in
-            try store.release(copy, isHeld: held == copy.generation)
+            try store.removeUnheld(copy, lastClaim: lastClaim)
         }
     }
 

@@ -16,6 +16,9 @@ package final class ShardStore: Sendable {
         var recency: [UInt32] = []
         /// Copies whose upload does not know yet whether they are held: nobody removes them.
         var claims: [ShardCopyID: Int] = [:]
+        /// Number of the last claim on a copy; claims are counted through the life of the store.
+        var lastClaim: [ShardCopyID: UInt64] = [:]
+        var claimCount: UInt64 = 0
         var nextSerial: UInt32 = 0
         var lastHit: UInt32?
         /// Sealed copies that belong to a committed root, so that their blocks may be read.
@@ -25,6 +28,12 @@ package final class ShardStore: Sendable {
         var nextRead: UInt64 = 0
         /// Removals that wait for older reads: the number of the first read they need not wait for.
         var waiting: [Removal: UInt64] = [:]
+
+        mutating func claim(_ copy: ShardCopyID) {
+            claims[copy, default: 0] += 1
+            claimCount += 1
+            lastClaim[copy] = claimCount
+        }
     }
 
     private struct Removal: Hashable {
@@ -130,7 +139,7 @@ package final class ShardStore: Sendable {
         let copy = ShardCopyID(shard: staged.cid, generation: generation)
         // The rename happens under the lock: two uploads of the same shard must not both win.
         let isKnown = try state.withLock { state in
-            state.claims[copy, default: 0] += 1
+            state.claim(copy)
             if state.names[copy] != nil { return true }
             let serial = state.nextSerial
             do {
@@ -168,7 +177,7 @@ package final class ShardStore: Sendable {
                 state.open[serial] = nil
                 state.recency.removeAll { $0 == serial }
             }
-            state.claims[renewed, default: 0] += 1
+            state.claim(renewed)
             let left = (state.claims[copy] ?? 1) - 1
             state.claims[copy] = left > 0 ? left : nil
         }
@@ -178,15 +187,21 @@ package final class ShardStore: Sendable {
 
     /// Ends a claim.
     ///
-    /// - Parameter isHeld: Whether the replicated state lists the copy. If not, and nobody else
-    ///   claims it, its file is removed.
-    package func release(_ copy: ShardCopyID, isHeld: Bool) throws {
-        let isOrphan = state.withLock { state in
+    /// - Returns: `nil` while others claim the copy. Otherwise the number of its last claim: if the
+    ///   replicated state, read after this, does not list the copy, call `removeUnheld` with it.
+    package func release(_ copy: ShardCopyID) -> UInt64? {
+        state.withLock { state in
             let left = (state.claims[copy] ?? 1) - 1
             state.claims[copy] = left > 0 ? left : nil
-            return left == 0 && !isHeld
+            return left > 0 ? nil : state.lastClaim[copy] ?? 0
         }
-        if isOrphan { _ = try removeFile(of: copy) }
+    }
+
+    /// Removes a copy that the state does not list, unless somebody has claimed it again.
+    package func removeUnheld(_ copy: ShardCopyID, lastClaim: UInt64) throws {
+        _ = try removeFile(of: copy) { state in
+            state.claims[copy] == nil && state.lastClaim[copy] == lastClaim
+        }
     }
 
     /// Makes the blocks of copies findable, when a root that needs them was committed.
@@ -252,9 +267,14 @@ package final class ShardStore: Sendable {
     }
 
     /// Unlinks a copy's file and forgets it; returns it when it is open.
-    private func removeFile(of copy: ShardCopyID) throws -> ShardFile? {
+    private func removeFile(
+        of copy: ShardCopyID, onlyIf condition: (borrowing State) -> Bool = { _ in true }
+    ) throws -> ShardFile? {
         let (serial, open) = state.withLock { state -> (UInt32?, ShardFile?) in
-            guard let serial = state.names.removeValue(forKey: copy) else { return (nil, nil) }
+            guard condition(state), let serial = state.names.removeValue(forKey: copy) else {
+                return (nil, nil)
+            }
+            state.lastClaim[copy] = nil
             state.copies[serial] = nil
             state.readable.remove(serial)
             state.recency.removeAll { $0 == serial }
