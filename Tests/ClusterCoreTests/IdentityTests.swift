@@ -53,7 +53,7 @@ import Testing
         try PeerIdentity().save(to: folder.path)
         let file = folder.path + "/" + PeerIdentity.fileName
         try FileManager.default.setAttributes([.posixPermissions: 0o640], ofItemAtPath: file)
-        #expect(throws: IdentityError.readableByOthers(path: file, mode: 0o640)) {
+        #expect(throws: IdentityError.readableByOthers(path: file, permissions: 0o640)) {
             try PeerIdentity.load(from: folder.path)
         }
     }

@@ -42,6 +42,16 @@ import Testing
         #expect(tables == ["things"])
     }
 
+    @Test func aFileThatIsNoDatabaseIsRefusedAndLeftAlone() throws {
+        let harness = try LogHarness()
+        let text = String(repeating: "my shopping list\n", count: 500)
+        try Data(text.utf8).write(to: URL(fileURLWithPath: harness.statePath))
+        #expect(throws: StateStoreError.notAStateFile(path: harness.statePath)) {
+            try StateStore(path: harness.statePath)
+        }
+        #expect(try String(contentsOfFile: harness.statePath, encoding: .utf8) == text)
+    }
+
     @Test func aDamagedFileIsRefused() async throws {
         let harness = try LogHarness()
         try await harness.life { driver in

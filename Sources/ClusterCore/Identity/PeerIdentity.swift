@@ -81,8 +81,9 @@ extension PeerIdentity {
 
     /// Reads the identity of a data directory.
     package static func load(from directory: String) throws(IdentityError) -> PeerIdentity {
-        let path = directory + "/" + fileName
-        let bytes = try IdentityFile.read(path, isSecret: true)
+        let file = IdentityFile(directory: directory, name: fileName)
+        let path = file.path
+        let bytes = try file.load(isSecret: true)
         let document: Document
         do {
             document = try JSONDecoder().decode(Document.self, from: Data(bytes))
@@ -121,7 +122,7 @@ extension PeerIdentity {
             }
 
             """
-        try IdentityFile.create(
-            directory + "/" + Self.fileName, Array(text.utf8), mode: 0o600)
+        try IdentityFile(directory: directory, name: Self.fileName)
+            .create(Array(text.utf8), permissions: 0o600)
     }
 }

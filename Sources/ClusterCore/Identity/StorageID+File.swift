@@ -13,19 +13,19 @@ extension StorageID {
 
     /// Reads the ID of a data directory: 32 hexadecimal digits and a line feed.
     package static func load(from directory: String) throws(IdentityError) -> StorageID {
-        let path = directory + "/" + fileName
-        let bytes = try IdentityFile.read(path, isSecret: false)
+        let file = IdentityFile(directory: directory, name: fileName)
+        let bytes = try file.load(isSecret: false)
         guard bytes.last == 0x0A,
             let id = StorageID(String(decoding: bytes.dropLast(), as: UTF8.self))
         else {
-            throw .malformed(path: path, finding: "not 32 hexadecimal digits and a line feed")
+            throw .malformed(path: file.path, finding: "not 32 hexadecimal digits and a line feed")
         }
         return id
     }
 
     /// Writes this ID into a data directory that has none, and syncs it.
     package func save(to directory: String) throws(IdentityError) {
-        try IdentityFile.create(
-            directory + "/" + Self.fileName, Array("\(self)\n".utf8), mode: 0o644)
+        try IdentityFile(directory: directory, name: Self.fileName)
+            .create(Array("\(self)\n".utf8), permissions: 0o644)
     }
 }

@@ -46,6 +46,10 @@ package final class StateStore: Sendable {
             return try body()
         } catch let error as StateStoreError {
             throw error
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_NOTADB {
+            throw .notAStateFile(path: path)
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_CORRUPT {
+            throw .damaged(path: path, finding: error.message ?? "no message")
         } catch {
             throw .sqlite(path: path, cause: String(describing: error))
         }

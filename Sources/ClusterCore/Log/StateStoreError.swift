@@ -14,7 +14,7 @@ package enum StateStoreError: Error, Equatable, Sendable, CustomStringConvertibl
             """
         case .notAStateFile(let path):
             """
-            \(path) is a database of another program; move it away or name another data directory
+            \(path) is no state but a file of another program; move it away or name another data directory
             """
         case .damaged(let path, let finding):
             """
