@@ -127,12 +127,16 @@ package enum FileSystem {
         return try file.readAll(count: byteCount, at: 0)
     }
 
+    /// What `saveFile` adds to the name of a file that is not in its place yet. A process that is
+    /// killed leaves it behind.
+    package static let unfinishedSuffix = ".new"
+
     /// Puts a small file in place, at once and for good: another file, fsync, rename, fsync of the
     /// directory.
     package static func saveFile(
         _ path: String, _ contents: [UInt8], permissions: mode_t = 0o644
     ) throws(IOError) {
-        let temporary = path + ".new"
+        let temporary = path + unfinishedSuffix
         try removeFile(temporary)
         do throws(IOError) {
             let file = try FileDescriptor(temporary, for: .create, permissions: permissions)

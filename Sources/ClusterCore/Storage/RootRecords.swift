@@ -58,17 +58,23 @@ package struct RootRecordFile: Sendable {
 
 /// The directory of root records, one file per committed upload.
 package final class RootRecords: Sendable {
+    private static let suffix = ".car"
+
     private let directory: String
     private let workers: WorkerPool
     private let known: Mutex<Set<UploadID>>
 
+    /// Opens the directory, and removes records whose writing was cut short.
     package init(dataDirectory: String, workers: WorkerPool) throws {
         directory = dataDirectory + "/roots"
         self.workers = workers
         try FileSystem.makeDirectory(directory)
-        let uploads = try Directory(directory).loadNames().compactMap { name in
-            let text = String(decoding: name, as: UTF8.self)
-            return text.hasSuffix(".car") ? UploadID(text.dropLast(4)) : nil
+        let names = try Directory(directory).loadNames().map { String(decoding: $0, as: UTF8.self) }
+        for name in names where name.hasSuffix(Self.suffix + FileSystem.unfinishedSuffix) {
+            try FileSystem.removeFile(directory + "/" + name)
+        }
+        let uploads = names.compactMap { name in
+            name.hasSuffix(Self.suffix) ? UploadID(name.dropLast(Self.suffix.count)) : nil
         }
         known = Mutex(Set(uploads))
     }
@@ -91,5 +97,7 @@ package final class RootRecords: Sendable {
         _ = try await workers.run { try FileSystem.removeFile(path) }
     }
 
-    private func path(of upload: UploadID) -> String { directory + "/\(upload).car" }
+    private func path(of upload: UploadID) -> String {
+        directory + "/\(upload)" + Self.suffix
+    }
 }
