@@ -38,13 +38,11 @@ def space_that_is_known_to_lack_is_refused_before_the_first_byte(bench):
         data = body.bytes
         headers = [body.header, ('Content-Length', len(data)), ('Expect', '100-continue')]
         with Exchange(daemon.api, 'POST', '/add', headers) as exchange:
-            sender = None
             line = exchange._line()
             expect(line.split()[1] == b'100', 'instead of 100 came %r', line)
             exchange._fields()
-            sender = exchange.send_beside([data], is_chunked=False)
+            exchange.send_beside([data], is_chunked=False)
             added = Added(exchange.answer())
-            sender.join()
         expect(added.root, 'what fits failed: %s', added)
         daemon.expect_agreement()
 

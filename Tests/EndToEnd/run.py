@@ -99,7 +99,7 @@ def read_options():
     parser.add_argument('--cli', type=pathlib.Path, default=build / 'ingest-cli')
     parser.add_argument('--list', action='store_true', help='print the names and do nothing')
     parser.add_argument('--seed', type=int, default=int.from_bytes(os.urandom(4), 'big'), help='of everything random')
-    parser.add_argument('--kills', type=int, default=6, help='rounds of the kill -9 check')
+    parser.add_argument('--kills', type=int, default=30, help='rounds of the kill -9 check')
     parser.add_argument('--rounds', type=int, default=200, help='adds, removals and reads of the removal check')
     parser.add_argument('--tree', type=pathlib.Path, help='add and get this directory instead of a small one')
     parser.add_argument('--limit-bytes', type=int, help='leave out import vectors with longer inputs')

@@ -1,10 +1,13 @@
 """HTTP/1.1 as the checks need it: answers that come while the body is still being sent, trailers, interim
 answers and bodies that stop half-way. http.client gives none of these."""
+import contextlib
 import dataclasses
 import json
+import select
 import socket
 import ssl
 import threading
+import time
 import urllib.parse
 
 PIECE_BYTES = 1 << 18
@@ -37,6 +40,43 @@ class Answer:
         return '%d %s' % (self.status, self.body[:300].decode('utf-8', 'replace').strip())
 
 
+class TLSConnection:
+    """TLS that one thread may send on while another receives. An SSL object must not be used by two threads at
+    once, so each call holds it for as long as it needs no waiting."""
+
+    def __init__(self, plain, context, host, timeout):
+        self._socket = context.wrap_socket(plain, server_hostname=host)
+        self._socket.setblocking(False)
+        self._lock, self._timeout = threading.Lock(), timeout
+
+    def sendall(self, data):
+        view = memoryview(data)
+        while view:
+            view = view[self._attempt(lambda: self._socket.send(view)):]
+
+    def recv(self, limit):
+        return self._attempt(lambda: self._socket.recv(limit))
+
+    def shutdown(self, how):
+        socket.socket.shutdown(self._socket, how)       # of the TCP connection alone
+
+    def close(self):
+        self._socket.close()
+
+    def _attempt(self, operation):
+        deadline = time.monotonic() + self._timeout
+        while True:
+            with self._lock:
+                try:
+                    return operation()
+                except ssl.SSLWantReadError:
+                    readers, writers = [self._socket], []
+                except ssl.SSLWantWriteError:
+                    readers, writers = [], [self._socket]
+            if not any(select.select(readers, writers, [], max(0, deadline - time.monotonic()))):
+                raise TimeoutError('timed out')
+
+
 class Exchange:
     """One request and its answer on a connection of its own."""
 
@@ -44,6 +84,7 @@ class Exchange:
         self.method = method
         self.socket = api.connect()
         self._buffer = b''
+        self._sender = None
         lines = ['%s %s HTTP/1.1' % (method, path), 'Host: %s:%d' % (api.host, api.port), 'Connection: close']
         lines += ['%s: %s' % pair for pair in list(api.headers) + list(headers)]
         self.send(('\r\n'.join(lines) + '\r\n\r\n').encode('latin-1'))
@@ -55,6 +96,11 @@ class Exchange:
         self.close()
 
     def close(self):
+        if self._sender and self._sender.is_alive():
+            # It must be off the socket before the number of that goes to the next connection.
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self._sender.join(10)
         self.socket.close()
 
     def send(self, data):
@@ -81,9 +127,8 @@ class Exchange:
                     self.end_chunks()
             except WireError:
                 pass        # the answer tells what happened
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        return thread
+        self._sender = threading.Thread(target=run, daemon=True)
+        self._sender.start()
 
     # ---- the answer
 
@@ -172,7 +217,7 @@ class API:
         try:
             plain = socket.create_connection((self.host, self.port), self.timeout)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return self.tls.wrap_socket(plain, server_hostname='localhost') if self.tls else plain
+            return TLSConnection(plain, self.tls, 'localhost', self.timeout) if self.tls else plain
         except (OSError, ssl.SSLError) as error:
             raise WireError('connecting: %s' % error) from None
 
