@@ -8,15 +8,19 @@ package final class WorkerPool: Sendable {
 
     /// - Parameters:
     ///   - name: Begins the threads' names.
+    ///   - niceness: How much further than the starting thread the threads stand back for others:
+    ///     for work that must not slow down whoever supplies it.
     ///   - queueLimit: Most jobs waiting; a guard against a submitter that bounds nothing.
-    package init(name: String, threadCount: Int, queueLimit: Int = 65_536) throws(IOError) {
+    package init(
+        name: String, threadCount: Int, niceness: Int = 0, queueLimit: Int = 65_536
+    ) throws(IOError) {
         precondition(threadCount >= 1, "a pool has a thread")
         let queue = Monitor(JobQueue(limit: queueLimit))
         var threads: [PosixThread] = []
         do throws(IOError) {
             for number in 0..<threadCount {
                 threads.append(
-                    try PosixThread(name: "\(name)-\(number)") {
+                    try PosixThread(name: "\(name)-\(number)", niceness: niceness) {
                         while let job = queue.wait({ $0.next() }) ?? nil { job() }
                     })
             }

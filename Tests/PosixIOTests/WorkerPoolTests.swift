@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import Testing
 
@@ -60,5 +61,13 @@ import Testing
             try await pool.run { throw IOError("write", "x", .system(5)) }
         }
         pool.shutDown()
+    }
+
+    @Test func aNiceThreadStandsBackForTheOthers() async throws {
+        let pool = try WorkerPool(name: "test", threadCount: 1, niceness: 3)
+        defer { pool.shutDown() }
+        let kind = __priority_which_t(PRIO_PROCESS.rawValue)
+        let own = getpriority(kind, 0)
+        #expect(try await pool.run { getpriority(kind, 0) } == min(own + 3, 19))
     }
 }

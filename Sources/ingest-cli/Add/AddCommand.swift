@@ -282,7 +282,8 @@ struct ImportWorkshop {
 
     init() throws {
         let count = ProcessorCount.available
-        workers = try WorkerPool(name: "hash", threadCount: count)
+        // The one thread that reads and cuts comes first: once it waits, so do all others.
+        workers = try WorkerPool(name: "hash", threadCount: count, niceness: 5)
         slabs = SlabPool(spareCount: 2 + count)
         // Not /tmp, which may be memory: what spills is what was too much for that.
         scratch = DiskScratch(directory: environment("TMPDIR") ?? "/var/tmp")
