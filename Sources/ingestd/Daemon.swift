@@ -89,7 +89,8 @@ struct Daemon: Sendable {
         let handlers: @Sendable () -> [any RemovableChannelHandler] = {
             [
                 ReceiveTuningHandler(), StalledReaderHandler(patience: .seconds(seconds)),
-                MalformedRequestHandler(), ContinueHandler(), UnreadBodyHandler(),
+                PipelinedRequestsHandler(), MalformedRequestHandler(), ContinueHandler(),
+                UnreadBodyHandler(),
             ]
         }
         let http = HTTPServerBuilder.http1(

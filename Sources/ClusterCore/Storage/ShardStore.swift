@@ -355,14 +355,14 @@ package final class ShardStore: Sendable {
         do {
             file = try ShardFile(path: path, copy: copy, serial: serial)
         } catch let error as IOError where error.isNotFound {
-            // Removed between the look-up and the opening.
-            if state.withLock({ $0.copies[serial] }) == nil { return nil }
-            throw error
+            // Removed or renamed between the look-up and the opening.
+            if state.withLock({ $0.copies[serial] }) == copy { throw error }
+            return try self.file(serial)
         }
-        return state.withLock { state in
-            // It may have been opened or removed meanwhile.
+        let kept = state.withLock { state -> ShardFile? in
+            // It may have been opened, renamed or removed meanwhile.
             if let other = state.open[serial] { return other }
-            guard state.copies[serial] != nil else { return nil }
+            guard state.copies[serial] == copy else { return nil }
             state.open[serial] = file
             state.recency.append(serial)
             if state.recency.count > Self.openFileLimit {
@@ -370,6 +370,7 @@ package final class ShardStore: Sendable {
             }
             return file
         }
+        return try kept ?? self.file(serial)
     }
 
     private func addToCatalogue(_ serial: UInt32) throws {

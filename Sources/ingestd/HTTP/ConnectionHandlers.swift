@@ -27,6 +27,71 @@ final class ReceiveTuningHandler: ChannelInboundHandler, RemovableChannelHandler
     }
 }
 
+/// Holds back what a client sends ahead of its answers: the handlers behind it see one request at a
+/// time, and an error in a later request waits until the answers before it are written.
+final class PipelinedRequestsHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    private var isReceived = true
+    private var isAnswered = true
+    /// At most what one read brings, since none is made meanwhile.
+    private var held: [HTTPRequestPart] = []
+    private var heldError: (any Error)?
+    private var isReadWanted = false
+
+    /// The request was received whole, and its answer is not written yet.
+    private var mustWait: Bool { isReceived && !isAnswered }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let part = unwrapInboundIn(data)
+        if mustWait { held.append(part) } else { pass(part, context) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard mustWait, error is HTTPParserError else { return context.fireErrorCaught(error) }
+        heldError = error
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if mustWait { isReadWanted = true } else { context.read() }
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        let part = unwrapOutboundIn(data)
+        context.write(data, promise: promise)
+        guard case .end = part else { return }
+        isAnswered = true
+        if isReceived { goOn(context) }
+    }
+
+    private func pass(_ part: HTTPRequestPart, _ context: ChannelHandlerContext) {
+        switch part {
+        case .head: (isReceived, isAnswered) = (false, false)
+        case .body: break
+        case .end: isReceived = true
+        }
+        context.fireChannelRead(wrapInboundOut(part))
+    }
+
+    private func goOn(_ context: ChannelHandlerContext) {
+        let isHolding = !held.isEmpty
+        while !mustWait, !held.isEmpty { pass(held.removeFirst(), context) }
+        if isHolding { context.fireChannelReadComplete() }
+        guard !mustWait else { return }
+        if let error = heldError {
+            heldError = nil
+            context.fireErrorCaught(error)
+        }
+        if isReadWanted {
+            isReadWanted = false
+            context.read()
+        }
+    }
+}
+
 /// A request handler is ready for the body: a client that asked to be told may send it.
 struct AcceptBody: Sendable {}
 
