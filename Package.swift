@@ -46,9 +46,17 @@ let package = Package(
             name: "ImportPipeline",
             dependencies: ["Chunker", "Importer", "Multiformats", "PosixIO", "Spill"]),
         .target(
+            name: "EtcdClient",
+            dependencies: [
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        .target(
             name: "ClusterCore",
             dependencies: [
-                "Multiformats", "Pinset", "PosixIO", "ShardPlanner", "Spill",
+                "EtcdClient", "Multiformats", "Pinset", "PosixIO", "ShardPlanner", "Spill",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
@@ -116,7 +124,8 @@ let package = Package(
         .testTarget(
             name: "ClusterCoreTests",
             dependencies: [
-                "ClusterCore", "Multiformats", "Pinset", "PosixIO", "ShardPlanner", "Spill",
+                "ClusterCore", "EtcdClient", "Multiformats", "Pinset", "PosixIO", "ShardPlanner",
+                "Spill",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -144,6 +153,7 @@ let package = Package(
             dependencies: [
                 "CZlib", "ingestd", "Importer", "IngestAPI", "Multiformats",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -65,22 +65,27 @@ package struct PinsetState: Sendable {
     package mutating func apply(
         _ command: Command, requestID: RequestID, logTime proposedTime: LogTime, logIndex: LogIndex
     ) -> (Outcome, [Effect]) {
-        let known = requests.outcome(of: requestID)
         guard logIndex > appliedIndex else {
+            let known = requests.outcome(of: requestID)
             return (known ?? .refused(.alreadyApplied(logIndex: logIndex)), [])
         }
         appliedIndex = logIndex
         logTime = max(logTime, proposedTime)
         dirty.header = true
-        if let known { return (known, []) }
-        guard requestID.proposerIndex >= requests.forgottenThrough else {
-            let refusal = Refusal.requestTooOld(
-                proposerIndex: requestID.proposerIndex, rememberedFrom: requests.forgottenThrough)
-            return (.refused(refusal), [])
-        }
+        if let settled = settledAnswer(to: requestID) { return (settled, []) }
         let outcome = perform(command)
         remember(outcome, of: requestID)
         return (outcome, effects.drain())
+    }
+
+    /// What every repetition of a request is answered with: its outcome if it was applied, a refusal
+    /// if it may have been and is no longer remembered, `nil` if it was certainly not applied.
+    package func settledAnswer(to requestID: RequestID) -> Outcome? {
+        if let known = requests.outcome(of: requestID) { return known }
+        guard requestID.proposerIndex < requests.forgottenThrough else { return nil }
+        return .refused(
+            .requestTooOld(
+                proposerIndex: requestID.proposerIndex, rememberedFrom: requests.forgottenThrough))
     }
 
     private mutating func perform(_ command: Command) -> Outcome {

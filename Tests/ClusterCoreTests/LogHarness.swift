@@ -1,4 +1,5 @@
 import ClusterCore
+import EtcdClient
 import Foundation
 import Logging
 import Multiformats
@@ -10,6 +11,7 @@ import Synchronization
 enum LogKind: String, CaseIterable, Sendable {
     case solo
     case simulated
+    case etcd
 }
 
 /// One peer's data directory and the engine it is connected to, over several lives of the peer.
@@ -17,6 +19,7 @@ final class LogHarness: Sendable {
     let directory: String
     private let kind: LogKind
     private let engine: SimulatedEngine
+    private let etcd: EtcdClient?
 
     init(_ kind: LogKind = .solo, seed: UInt64 = 1, isFaulty: Bool = true) throws {
         self.kind = kind
@@ -24,6 +27,7 @@ final class LogHarness: Sendable {
         try FileManager.default.createDirectory(
             atPath: directory, withIntermediateDirectories: true)
         engine = SimulatedEngine(seed: seed, isFaulty: isFaulty)
+        etcd = kind == .etcd ? try EtcdServer.shared.get().client : nil
     }
 
     deinit {
@@ -37,6 +41,7 @@ final class LogHarness: Sendable {
         switch kind {
         case .solo: SoloLog()
         case .simulated: engine.connect()
+        case .etcd: EtcdLog(client: etcd!, namespace: directory)
         }
     }
 

@@ -95,9 +95,9 @@ final class SimulatedLog: ClusterLog {
 
     func history() -> LogHistory { engine.history }
 
-    func propose(_ proposal: Proposal) async throws(LogError) {
+    func propose(_ proposal: Proposal) async throws(LogError) -> LogIndex? {
         switch engine.propose(proposal) {
-        case .kept, .keptTwice: return
+        case .kept, .keptTwice: return nil
         case .lost, .lostAnswer:
             throw .unknownOutcome(proposal.requestID, cause: "the connection broke")
         }

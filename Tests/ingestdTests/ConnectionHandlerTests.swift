@@ -443,7 +443,9 @@ struct MalformedRequestHandlerTests {
 
     @Test func anErrorOfAnotherKindIsPassedOn() throws {
         let connection = Connection(MalformedRequestHandler())
-        #expect(throws: ChannelError.operationUnsupported) { try connection.raise(ChannelError.operationUnsupported) }
+        #expect(throws: ChannelError.operationUnsupported) {
+            try connection.raise(ChannelError.operationUnsupported)
+        }
         #expect(try connection.takeSent() == [])
     }
 }

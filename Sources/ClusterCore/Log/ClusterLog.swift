@@ -16,11 +16,14 @@ package protocol ClusterLog: Sendable {
 
     /// Asks for a place in the order, and waits for room or for the engine to accept.
     ///
-    /// Returns when the command will come out of `nextEntries`, unless the process ends before that.
+    /// Returns when the command will come out of `nextEntries`, unless the process ends before that,
+    /// or when it is in the log already and may have come out long ago.
     ///
+    /// - Returns: Its place if it was in the log already; an engine need not notice.
     /// - Throws: `refused` when it is certain that the command never comes out, `unknownOutcome` when
     ///   it may: the caller repeats it under the same request ID.
-    func propose(_ proposal: Proposal) async throws(LogError)
+    @discardableResult
+    func propose(_ proposal: Proposal) async throws(LogError) -> LogIndex?
 
     /// The entries that follow `index`, in ascending order and at least one; waits until there are some.
     ///

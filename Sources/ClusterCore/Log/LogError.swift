@@ -8,6 +8,8 @@ package enum LogError: Error, Equatable, Sendable, CustomStringConvertible {
     case unknownOutcome(RequestID, cause: String)
     /// This peer has stopped applying commands; nothing was appended.
     case closed(cause: String)
+    /// The engine does not answer now, so nothing newer than the local state can be told.
+    case unavailable(cause: String)
     /// The entries this peer needs next are no longer in the log.
     case trimmed(after: LogIndex)
     /// The log is not the one the state on this disk was built from.
@@ -24,6 +26,10 @@ package enum LogError: Error, Equatable, Sendable, CustomStringConvertible {
             """
         case .closed(let cause):
             "the log is closed: \(cause); restart the daemon once the cause is gone"
+        case .unavailable(let cause):
+            """
+            the log does not answer (\(cause)); a plain read of the local state is possible
+            """
         case .trimmed(let index):
             """
             the log no longer holds the commands after index \(index); fetch a snapshot of the \

@@ -132,10 +132,19 @@ extension PinsetDriver {
         }
         let place = try pending.expect(requestID)
         defer { pending.leave(place, of: requestID) }
-        try await log.propose(
+        let known = try await log.propose(
             Proposal(requestID: requestID, time: clock(), command: command, commandBytes: bytes))
+        if let known {
+            // Nobody tells of an entry again that was applied before this call began.
+            try await waitUntilApplied(known)
+            if let outcome = await settledAnswer(to: requestID) { return outcome }
+        }
         return try await place.value(
             ifCancelled: .unknownOutcome(requestID, cause: "the caller was cancelled"))
+    }
+
+    private func settledAnswer(to requestID: RequestID) -> Outcome? {
+        state.settledAnswer(to: requestID)
     }
 
     /// A fresh request ID. Make one per intent, not per attempt.

@@ -44,10 +44,12 @@ package final class SoloLog: ClusterLog {
         LogHistory(name: "solo")
     }
 
-    package func propose(_ proposal: Proposal) async throws(LogError) {
+    @discardableResult
+    package func propose(_ proposal: Proposal) async throws(LogError) -> LogIndex? {
         while let room = try offer(proposal) {
             try await room.value(ifCancelled: .closed(cause: "cancelled while the queue was full"))
         }
+        return nil
     }
 
     /// Queues the proposal, or answers what to wait for before trying again.

@@ -1,0 +1,248 @@
+import EtcdClient
+import Pinset
+import Synchronization
+
+/// The log of several machines, over etcd: Raft gives the order, the index of a command is the
+/// revision that made its key. RFC 0006 has the keys and the reasons.
+///
+/// Nothing here waits for ever on one member: what is sent is repeated at the others, which is safe
+/// because a key is only made where there is none.
+package final class EtcdLog: ClusterLog {
+    /// What may take how long, and how much comes at once.
+    package struct Limits: Sendable {
+        /// How long an append is tried before its outcome counts as unknown.
+        package var proposalTimeout = Duration.seconds(5)
+        /// How long one member has for an answer.
+        package var answerTimeout = Duration.seconds(2)
+        /// Silence of a watch after which the log is asked whether there is news.
+        package var watchSilence = Duration.seconds(3)
+        /// Commands read in one answer; a range of the largest ones stays below etcd's own limits.
+        package var portionCount = 64
+        /// Entries read ahead of the one who applies them.
+        package var bufferedEntries = 512
+        /// Keys that one transaction of a trim deletes; etcd allows 128 operations.
+        package var trimCount = 100
+
+        package init() {}
+    }
+
+    private let client: EtcdClient
+    private let keys: EtcdLogKeys
+    private let limits: Limits
+    private let feed: Mutex<EtcdLogFeed?>
+    private let newestKnown: Mutex<LogIndex>
+    private let isClosed = Mutex(false)
+
+    /// - Parameter namespace: Begins all keys, so that several clusters may share one etcd.
+    package init(
+        client: EtcdClient, namespace: String = "ingestd", limits: Limits = Limits()
+    ) {
+        self.client = client
+        keys = EtcdLogKeys(namespace: namespace)
+        self.limits = limits
+        feed = Mutex(nil)
+        newestKnown = Mutex(.beforeFirst)
+    }
+
+    /// The ID of the etcd cluster and the generation of the log in it: a restored or foreign etcd has
+    /// another one of either. Waits for etcd.
+    package func history() async throws(LogError) -> LogHistory {
+        var random = SystemRandomNumberGenerator()
+        let fresh = withUnsafeBytes(of: random.next(), Array.init)
+        return try await persistently {
+            let result = try await self.client.transact(
+                if: [.isAbsent(self.keys.generation)],
+                then: [.put(self.keys.generation, value: fresh)],
+                otherwise: [.range(EtcdRange(.one(self.keys.generation)))],
+                timeout: self.limits.answerTimeout, isRepeatable: true)
+            let generation = result.ranges.first??.keyValues.first?.value ?? fresh
+            let cluster = String(result.clusterID, radix: 16)
+            return LogHistory(name: "etcd \(cluster) \(HexText.text(generation))")
+        }
+    }
+
+    @discardableResult
+    package func propose(_ proposal: Proposal) async throws(LogError) -> LogIndex? {
+        // In a task of its own: a caller who gives up must not break off what is on its way.
+        let attempts = Task { () -> Result<LogIndex?, LogError> in
+            do throws(LogError) {
+                return .success(try await self.proposeRepeatedly(proposal))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try await attempts.value.get()
+    }
+
+    private func proposeRepeatedly(_ proposal: Proposal) async throws(LogError) -> LogIndex? {
+        let key = keys.command(proposal.requestID)
+        let operation = EtcdOperation.put(key, value: EtcdLogKeys.value(of: proposal))
+        let deadline = ContinuousClock.now + limits.proposalTimeout
+        var mayBeDone = false
+        var backoff = Backoff()
+        while true {
+            guard !isClosed.withLock({ $0 }) else {
+                throw ended(proposal.requestID, mayBeDone, cause: Self.closedCause)
+            }
+            let cause: String
+            do {
+                let result = try await client.transact(
+                    if: [.isAbsent(key)], then: [operation],
+                    otherwise: [.range(EtcdRange(.one(key)))],
+                    timeout: limits.answerTimeout, isRepeatable: true)
+                let known = result.ranges.first??.keyValues.first
+                let index = LogIndex(rawValue: known?.createRevision ?? result.revision)
+                note(index)
+                // Not done means that an earlier attempt was, of this call or of another.
+                return result.isDone ? nil : index
+            } catch let error as EtcdError {
+                switch error {
+                case .unreachable: break
+                case .noAnswer: mayBeDone = true
+                case .refused, .malformed:
+                    throw refusal(proposal.requestID, mayBeDone, cause: error.cause)
+                }
+                cause = error.cause
+            } catch {
+                throw refusal(proposal.requestID, true, cause: String(describing: error))
+            }
+            guard ContinuousClock.now < deadline, await backoff.wait() else {
+                throw refusal(proposal.requestID, mayBeDone, cause: cause)
+            }
+        }
+    }
+
+    package func nextEntries(after index: LogIndex) async throws(LogError) -> [LogEntry] {
+        guard !isClosed.withLock({ $0 }) else { throw .closed(cause: Self.closedCause) }
+        let entries = try await feed(after: index).take()
+        if let last = entries.last { note(last.index) }
+        return entries
+    }
+
+    package func newestIndex() async throws(LogError) -> LogIndex {
+        do {
+            var newest = EtcdRange(.beginning(keys.commands))
+            (newest.order, newest.limit, newest.keysOnly) = (.newestFirst, 1, true)
+            let result = try await client.transact(
+                if: [], then: [.range(EtcdRange(.one(keys.trimmed))), .range(newest)],
+                timeout: limits.answerTimeout, isRepeatable: true)
+            let index = LogIndex(
+                rawValue: max(
+                    try EtcdLogKeys.trimmedRevision(result.ranges[0]),
+                    result.ranges[1]?.keyValues.first?.createRevision ?? 0))
+            note(index)
+            return index
+        } catch {
+            throw .unavailable(cause: EtcdLog.cause(of: error))
+        }
+    }
+
+    package var newestKnownIndex: LogIndex { newestKnown.withLock { $0 } }
+
+    package func expiredLeases() -> AsyncStream<ExpiredLease> {
+        EtcdLiveness(client: client, keys: keys, limits: limits).expirations()
+    }
+
+    /// Deletes what every peer has applied. Each transaction raises the mark that tells late peers
+    /// before it deletes, so nobody can take a shortened log for a whole one.
+    package func trim(through index: LogIndex) async throws(LogError) {
+        do {
+            while true {
+                var old = EtcdRange(.beginning(keys.commands))
+                (old.order, old.limit, old.keysOnly) = (.oldestFirst, limits.trimCount, true)
+                old.maximumCreateRevision = index.rawValue
+                let found = try await client.transact(
+                    if: [], then: [.range(EtcdRange(.one(keys.trimmed))), .range(old)],
+                    timeout: limits.answerTimeout, isRepeatable: true)
+                guard let commands = found.ranges[1]?.keyValues, let last = commands.last else {
+                    return
+                }
+                let mark = max(
+                    last.createRevision, try EtcdLogKeys.trimmedRevision(found.ranges[0]))
+                let markRevision = found.ranges[0]?.keyValues.first?.modRevision ?? 0
+                // Whoever trimmed in between has deleted some of these; then look again.
+                _ = try await client.transact(
+                    if: [.isUnchanged(keys.trimmed, since: markRevision)],
+                    then: [.put(keys.trimmed, value: Array(String(mark).utf8))]
+                        + commands.map { .delete($0.key) },
+                    timeout: limits.answerTimeout, isRepeatable: true)
+            }
+        } catch {
+            throw .unavailable(cause: Self.cause(of: error))
+        }
+    }
+
+    package func close() {
+        isClosed.withLock { $0 = true }
+        feed.withLock { $0 }?.close()
+    }
+
+    // MARK: Helpers
+
+    /// The feed whose next entry follows `index`: the one there is, unless it stands elsewhere.
+    private func feed(after index: LogIndex) -> EtcdLogFeed {
+        feed.withLock { feed in
+            if let feed, feed.taken == index { return feed }
+            feed?.close()
+            let new = EtcdLogFeed(client: client, keys: keys, limits: limits, after: index)
+            feed = new
+            return new
+        }
+    }
+
+    private func note(_ index: LogIndex) {
+        newestKnown.withLock { $0 = max($0, index) }
+    }
+
+    private func ended(_ requestID: RequestID, _ mayBeDone: Bool, cause: String) -> LogError {
+        mayBeDone ? .unknownOutcome(requestID, cause: cause) : .closed(cause: cause)
+    }
+
+    private func refusal(_ requestID: RequestID, _ mayBeDone: Bool, cause: String) -> LogError {
+        mayBeDone
+            ? .unknownOutcome(requestID, cause: cause)
+            : .refused(requestID, .noQuorum(cause: cause))
+    }
+
+    /// Repeats what needs etcd until it answers.
+    private func persistently<Result: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws(LogError) -> Result {
+        var backoff = Backoff()
+        while !isClosed.withLock({ $0 }) {
+            do {
+                return try await body()
+            } catch is EtcdError {
+                guard await backoff.wait() else { break }
+            } catch {
+                break
+            }
+        }
+        throw .closed(cause: Self.closedCause)
+    }
+
+    static func cause(of error: any Error) -> String {
+        (error as? EtcdError)?.description ?? String(describing: error)
+    }
+
+    private static let closedCause = "this peer stopped applying commands"
+}
+
+/// Growing pauses between attempts.
+struct Backoff {
+    private var pause = Duration.milliseconds(20)
+    private static let limit = Duration.seconds(1)
+
+    /// - Returns: `false` when the task was cancelled.
+    mutating func wait() async -> Bool {
+        do {
+            try await Task.sleep(for: pause)
+        } catch {
+            return false
+        }
+        pause = min(pause * 2, Self.limit)
+        return true
+    }
+
+    mutating func reset() { self = Backoff() }
+}

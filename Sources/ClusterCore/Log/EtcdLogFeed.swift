@@ -1,0 +1,180 @@
+import EtcdClient
+import Pinset
+import Synchronization
+
+/// Reads the log in order from one place on, ahead of the one who applies it.
+///
+/// It catches up by ranges, then follows a watch from the next revision on. A watch may be cancelled
+/// by a compaction or fall silent with its connection, so it is never relied on alone: after a while
+/// without news the log itself is asked, and anything odd means to start over from the last entry.
+final class EtcdLogFeed: Sendable {
+    private struct State {
+        var entries: [LogEntry] = []
+        /// The last entry that was read, or the place to begin after.
+        var read: LogIndex
+        var taken: LogIndex
+        var end: LogError?
+        var taker: OneShot<Void>?
+        var reader: OneShot<Void>?
+        var task: Task<Void, Never>?
+    }
+
+    private let client: EtcdClient
+    private let keys: EtcdLogKeys
+    private let limits: EtcdLog.Limits
+    private let state: Mutex<State>
+
+    init(client: EtcdClient, keys: EtcdLogKeys, limits: EtcdLog.Limits, after index: LogIndex) {
+        self.client = client
+        self.keys = keys
+        self.limits = limits
+        state = Mutex(State(read: index, taken: index))
+        let task = Task { await self.run() }
+        state.withLock { $0.task = task }
+    }
+
+    /// The last entry that was handed out.
+    var taken: LogIndex { state.withLock { $0.taken } }
+
+    /// All entries that were read and not taken yet; waits until there is one.
+    func take() async throws(LogError) -> [LogEntry] {
+        while true {
+            let (found, wait) = try takeOrWait()
+            guard let wait else { return found }
+            try await wait.value(ifCancelled: .closed(cause: "cancelled"))
+        }
+    }
+
+    private func takeOrWait() throws(LogError) -> (entries: [LogEntry], wait: OneShot<Void>?) {
+        let (entries, end, wait, reader) = state.withLock {
+            state -> ([LogEntry], LogError?, OneShot<Void>?, OneShot<Void>?) in
+            if let last = state.entries.last {
+                let entries = state.entries
+                state.entries = []
+                state.taken = last.index
+                return (entries, nil, nil, state.reader.take())
+            }
+            if let end = state.end { return ([], end, nil, nil) }
+            let wait = OneShot<Void>()
+            state.taker = wait
+            return ([], nil, wait, nil)
+        }
+        reader?.resolve(.success(()))
+        if let end { throw end }
+        return (entries, wait)
+    }
+
+    func close() { finish(.closed(cause: "this peer stopped applying commands")) }
+
+    private func finish(_ end: LogError) {
+        let (task, taker, reader) = state.withLock {
+            state -> (Task<Void, Never>?, OneShot<Void>?, OneShot<Void>?) in
+            if state.end == nil { state.end = end }
+            return (state.task.take(), state.taker.take(), state.reader.take())
+        }
+        task?.cancel()
+        taker?.resolve(.success(()))
+        reader?.resolve(.success(()))
+    }
+
+    // MARK: Reading
+
+    private func run() async {
+        var backoff = Backoff()
+        while state.withLock({ $0.end == nil }) {
+            do {
+                let revision = try await catchUp()
+                backoff.reset()
+                try await follow(from: revision + 1)
+            } catch let error as LogError {
+                finish(error)
+            } catch {
+                // Unreachable, cancelled by etcd, or silent: begin again at the last entry.
+                if await !backoff.wait() { return }
+            }
+        }
+    }
+
+    /// Reads everything there is.
+    ///
+    /// - Returns: The revision up to which it was read.
+    private func catchUp() async throws -> UInt64 {
+        while true {
+            let read = state.withLock { $0.read }
+            var commands = EtcdRange(.beginning(keys.commands))
+            (commands.order, commands.limit) = (.oldestFirst, limits.portionCount)
+            commands.minimumCreateRevision = read.rawValue + 1
+            // Both at one revision: a trim between two reads would leave a hole nobody sees.
+            let result = try await client.transact(
+                if: [], then: [.range(EtcdRange(.one(keys.trimmed))), .range(commands)],
+                timeout: limits.answerTimeout, isRepeatable: true)
+            if try EtcdLogKeys.trimmedRevision(result.ranges[0]) > read.rawValue {
+                throw LogError.trimmed(after: read)
+            }
+            guard let portion = result.ranges[1] else { throw EtcdError.malformed("no range") }
+            try await add(portion.keyValues)
+            if !portion.hasMore { return result.revision }
+        }
+    }
+
+    private func follow(from revision: UInt64) async throws {
+        var watch = EtcdWatch(.beginning(keys.commands), from: revision)
+        watch.ignoresDeletes = true
+        try await withThrowingTaskGroup(of: Void.self) { [watch] group in
+            group.addTask {
+                for try await batch in try await self.client.watch(watch) {
+                    try await self.add(
+                        batch.compactMap { if case .put(let command) = $0 { command } else { nil } }
+                    )
+                }
+            }
+            group.addTask { try await self.noticeSilence() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Returns when the log has an entry that the watch kept silent about for a while.
+    private func noticeSilence() async throws {
+        var missing: LogIndex?
+        while true {
+            try await Task.sleep(for: limits.watchSilence)
+            let read = state.withLock { $0.read }
+            if let missing, read < missing {
+                throw EtcdError.noAnswer(cause: "the watch is silent")
+            }
+            var newest = EtcdRange(.beginning(keys.commands))
+            (newest.order, newest.limit, newest.keysOnly) = (.newestFirst, 1, true)
+            let found = try await client.range(newest, timeout: limits.answerTimeout)
+            let revision = found.keyValues.first?.createRevision ?? 0
+            missing = revision > read.rawValue ? LogIndex(rawValue: revision) : nil
+        }
+    }
+
+    /// Hands entries on, once there is room for them.
+    private func add(_ commands: [EtcdKeyValue]) async throws {
+        let entries = try commands.map { command throws(LogError) in try keys.entry(of: command) }
+        guard let last = entries.last else { return }
+        while let room = roomToWaitFor() {
+            try await room.value(ifCancelled: .closed(cause: "cancelled"))
+        }
+        let taker = state.withLock { state in
+            // After a new start, what was read before comes again.
+            state.entries += entries.filter { $0.index > state.read }
+            state.read = max(state.read, last.index)
+            return state.entries.isEmpty ? nil : state.taker.take()
+        }
+        taker?.resolve(.success(()))
+    }
+
+    private func roomToWaitFor() -> OneShot<Void>? {
+        state.withLock { state in
+            guard state.entries.count >= limits.bufferedEntries, state.end == nil else {
+                return nil
+            }
+            let room = OneShot<Void>()
+            state.reader = room
+            return room
+        }
+    }
+}

@@ -1,0 +1,74 @@
+import EtcdClient
+import Pinset
+
+/// The keys of one log in etcd, and what their values say.
+struct EtcdLogKeys: Sendable {
+    /// Begins the keys of commands; a request ID in hexadecimal follows.
+    let commands: [UInt8]
+    /// Tells, in decimal, up to which revision commands were deleted.
+    let trimmed: [UInt8]
+    /// Eight random bytes made with the log.
+    let generation: [UInt8]
+    /// Begins the keys of live peers; the peer ID follows. They go with their peer's lease.
+    let alive: [UInt8]
+
+    init(namespace: String) {
+        commands = Array("\(namespace)/log/".utf8)
+        trimmed = Array("\(namespace)/trimmed-to".utf8)
+        generation = Array("\(namespace)/generation".utf8)
+        alive = Array("\(namespace)/alive/".utf8)
+    }
+
+    func command(_ requestID: RequestID) -> [UInt8] {
+        commands + Array(HexText.text(requestID.bytes).utf8)
+    }
+
+    // MARK: Values
+
+    private static let version: UInt8 = 1
+
+    /// Version, the proposer's clock (8 bytes, big-endian), the command.
+    static func value(of proposal: Proposal) -> [UInt8] {
+        let time = withUnsafeBytes(of: proposal.time.millisecondsSinceEpoch.bigEndian, Array.init)
+        return [version] + time + proposal.commandBytes
+    }
+
+    /// Reads a command back.
+    ///
+    /// - Throws: `closed`, which stops the peer by name: it must not skip what others apply.
+    func entry(of keyValue: EtcdKeyValue) throws(LogError) -> LogEntry {
+        let index = LogIndex(rawValue: keyValue.createRevision)
+        let digits = keyValue.key.dropFirst(commands.count)
+        guard let bytes = HexText.bytes(String(decoding: digits, as: UTF8.self)),
+            let requestID = RequestID(bytes: bytes)
+        else { throw Self.unreadable(index, "its key is no request ID") }
+        let value = keyValue.value
+        guard value.first == Self.version, value.count >= 9 else {
+            throw Self.unreadable(
+                index, "it has format \(value.first ?? 0), and this daemon knows \(Self.version)")
+        }
+        let time = value[1..<9].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let commandBytes = Array(value[9...])
+        do {
+            return LogEntry(
+                index: index,
+                proposal: Proposal(
+                    requestID: requestID, time: LogTime(millisecondsSinceEpoch: time),
+                    command: try Command(decoding: commandBytes), commandBytes: commandBytes))
+        } catch {
+            throw Self.unreadable(index, String(describing: error))
+        }
+    }
+
+    static func trimmedRevision(_ range: EtcdRangeResult?) throws -> UInt64 {
+        guard let value = range?.keyValues.first?.value else { return 0 }
+        guard let revision = UInt64(String(decoding: value, as: UTF8.self)) else {
+            throw EtcdError.malformed("the mark of what was trimmed is no number")
+        }
+        return revision
+    }
+
+    private static func unreadable(_ index: LogIndex, _ reason: String) -> LogError {
+        .closed(cause: "command \(index) of the log cannot be read: \(reason)")
+    }
+}

@@ -1,0 +1,241 @@
+import AsyncHTTPClient
+import Foundation
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+/// Calls etcd through the JSON gateway of its v3 API (etcd 3.4 and later).
+///
+/// It knows several members and asks the one that answered last; when that one cannot be reached, the
+/// next. Its connections close with it.
+package final class EtcdClient: Sendable {
+    /// Answers longer than this are refused; ranges are asked for in portions far below it.
+    private static let answerByteCountLimit = 64 << 20
+
+    private let http: HTTPClient
+    /// Base URLs of the members.
+    package let endpoints: [String]
+    private let preferred = Mutex(0)
+
+    /// - Parameters:
+    ///   - endpoints: Base URLs of the members, such as `http://127.0.0.1:2379`; at least one.
+    ///   - settings: TLS and the like; timeouts, redirects and versions are set here.
+    package init(
+        endpoints: [String], settings: HTTPClient.Configuration = HTTPClient.Configuration()
+    ) {
+        precondition(!endpoints.isEmpty, "an etcd has a member")
+        self.endpoints = endpoints
+        var settings = settings
+        settings.timeout = .init(connect: .seconds(2))
+        settings.redirectConfiguration = .disallow
+        settings.httpVersion = .http1Only
+        settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 64
+        // Whoever waits for a member that is down asks another one instead.
+        settings.connectionPool.retryConnectionEstablishment = false
+        http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+    }
+
+    deinit {
+        // Nobody waits for it: only calls under way could make it fail, and they keep this alive.
+        http.shutdown { _ in }
+    }
+
+    /// Reads keys.
+    ///
+    /// - Throws: `EtcdError`. Members that do not answer are passed over: reading twice does no harm.
+    package func range(
+        _ range: EtcdRange, timeout: Duration = .seconds(5)
+    ) async throws -> EtcdRangeResult {
+        let answer: RangeAnswer = try await call(
+            "/v3/kv/range", RangeMessage(range), timeout: timeout, isRepeatable: true)
+        return try answer.result()
+    }
+
+    /// Does `operations` in one revision if all `conditions` hold, and `otherwise` if not.
+    ///
+    /// - Parameter isRepeatable: Doing it twice is as good as once, so that a member which did not
+    ///   answer is followed by another one.
+    /// - Throws: `EtcdError`; after `noAnswer` it may or may not have been done.
+    package func transact(
+        if conditions: [EtcdCondition], then operations: [EtcdOperation],
+        otherwise: [EtcdOperation] = [], timeout: Duration = .seconds(5), isRepeatable: Bool
+    ) async throws -> EtcdTransactionResult {
+        let message = TransactionMessage(
+            compare: conditions.map(CompareMessage.init),
+            success: operations.map(OperationMessage.init),
+            failure: otherwise.map(OperationMessage.init))
+        let answer: TransactionAnswer = try await call(
+            "/v3/kv/txn", message, timeout: timeout, isRepeatable: isRepeatable)
+        return try answer.result()
+    }
+
+    /// Forgets what keys were before a revision. What is there now stays.
+    package func compact(through revision: UInt64, timeout: Duration = .seconds(5)) async throws {
+        let _: EmptyAnswer = try await call(
+            "/v3/kv/compaction", CompactionMessage(revision: String(revision)), timeout: timeout,
+            isRepeatable: true)
+    }
+
+    /// Grants a lease.
+    ///
+    /// - Returns: Its number.
+    package func grantLease(
+        seconds: Int, timeout: Duration = .seconds(5)
+    ) async throws -> UInt64 {
+        let answer: LeaseAnswer = try await call(
+            "/v3/lease/grant", LeaseMessage(seconds: String(seconds), lease: "0"), timeout: timeout,
+            isRepeatable: true)
+        return try number(answer.lease)
+    }
+
+    /// Renews a lease.
+    ///
+    /// - Returns: Whether it was still there.
+    package func renewLease(_ lease: UInt64, timeout: Duration = .seconds(5)) async throws -> Bool {
+        let answer: LeaseRenewalAnswer = try await call(
+            "/v3/lease/keepalive",
+            LeaseMessage(seconds: nil, lease: String(Int64(bitPattern: lease))),
+            timeout: timeout, isRepeatable: true)
+        return try number(answer.result.seconds) > 0
+    }
+
+    /// Ends a lease and deletes the keys that have it.
+    package func revokeLease(_ lease: UInt64, timeout: Duration = .seconds(5)) async throws {
+        let _: EmptyAnswer = try await call(
+            "/v3/lease/revoke", LeaseMessage(seconds: nil, lease: String(Int64(bitPattern: lease))),
+            timeout: timeout, isRepeatable: true)
+    }
+
+    /// Follows what happens to keys from a revision on, until the task is cancelled.
+    ///
+    /// A watch from a revision that does not exist yet waits in silence, and a connection may die
+    /// without a word: callers look for themselves when they have heard nothing for a while.
+    package func watch(_ watch: EtcdWatch) async throws -> EtcdEvents {
+        let body = try encoded(WatchMessage(watch))
+        let response = try await execute("/v3/watch", body, timeout: nil, isRepeatable: true)
+        return EtcdEvents(body: response.body)
+    }
+
+    // MARK: Calls
+
+    private func call<Answer: Decodable>(
+        _ path: String, _ message: some Encodable, timeout: Duration, isRepeatable: Bool
+    ) async throws -> Answer {
+        let response = try await execute(
+            path, encoded(message), timeout: timeout, isRepeatable: isRepeatable)
+        let bytes: ByteBuffer
+        do {
+            bytes = try await response.body.collect(upTo: Self.answerByteCountLimit)
+        } catch {
+            throw EtcdError.noAnswer(cause: String(describing: error))
+        }
+        return try decoded(bytes)
+    }
+
+    /// Sends a request to the members in turn until one takes it.
+    private func execute(
+        _ path: String, _ body: ByteBuffer, timeout: Duration?, isRepeatable: Bool
+    ) async throws -> HTTPClientResponse {
+        let first = preferred.withLock { $0 }
+        var isCertainlyUndone = true
+        var causes: [String] = []
+        for turn in 0..<endpoints.count {
+            let index = (first + turn) % endpoints.count
+            do {
+                let response = try await send(endpoints[index] + path, body, timeout: timeout)
+                preferred.withLock { $0 = index }
+                return response
+            } catch let error as EtcdError {
+                causes.append("\(endpoints[index]): \(error.cause)")
+                switch error {
+                case .unreachable: continue
+                case .noAnswer where isRepeatable: isCertainlyUndone = false
+                case .noAnswer, .refused, .malformed: throw error
+                }
+            }
+        }
+        let cause = causes.joined(separator: "; ")
+        throw isCertainlyUndone
+            ? EtcdError.unreachable(cause: cause) : EtcdError.noAnswer(cause: cause)
+    }
+
+    private func send(
+        _ url: String, _ body: ByteBuffer, timeout: Duration?
+    ) async throws -> HTTPClientResponse {
+        var request = HTTPClientRequest(url: url)
+        request.method = .POST
+        request.headers.add(name: "Content-Type", value: "application/json")
+        request.body = .bytes(body)
+        let deadline =
+            timeout.map { NIODeadline.now() + .nanoseconds($0.nanoseconds) } ?? .distantFuture
+        let response: HTTPClientResponse
+        do {
+            response = try await http.execute(request, deadline: deadline)
+        } catch {
+            if Task.isCancelled { throw CancellationError() }
+            let cause = String(describing: error)
+            throw Self.neverConnected(error)
+                ? EtcdError.unreachable(cause: cause) : EtcdError.noAnswer(cause: cause)
+        }
+        guard response.status != .ok else { return response }
+        throw try await refusal(response)
+    }
+
+    /// Whether an error says that no byte of the request can have been sent.
+    private static func neverConnected(_ error: any Error) -> Bool {
+        if error is NIOConnectionError { return true }
+        if let error = error as? IOError {
+            return [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL].contains(
+                error.errnoCode)
+        }
+        guard let error = error as? HTTPClientError else { return false }
+        return error == .connectTimeout || error == .getConnectionFromPoolTimeout
+    }
+
+    private func refusal(_ response: HTTPClientResponse) async throws -> EtcdError {
+        let bytes = try await response.body.collect(upTo: 1 << 20)
+        let answer: ErrorAnswer = try decoded(bytes)
+        return answer.error
+    }
+
+    private func encoded(_ message: some Encodable) throws -> ByteBuffer {
+        ByteBuffer(bytes: try JSONEncoder().encode(message))
+    }
+}
+
+/// Why etcd did not do what it was asked for.
+package enum EtcdError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// No member could be reached: certainly nothing was done.
+    case unreachable(cause: String)
+    /// No member answered in time, or none has a leader: it may have been done.
+    case noAnswer(cause: String)
+    /// etcd said no. Codes are those of gRPC.
+    case refused(code: Int, message: String)
+    /// What came is not what etcd sends.
+    case malformed(String)
+
+    package var cause: String {
+        switch self {
+        case .unreachable(let cause), .noAnswer(let cause): cause
+        case .refused(let code, let message): "\(message) (code \(code))"
+        case .malformed(let what): what
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .unreachable(let cause): "no etcd member can be reached: \(cause)"
+        case .noAnswer(let cause): "etcd did not answer: \(cause)"
+        case .refused: "etcd refused: \(cause)"
+        case .malformed(let what): "this is no answer of etcd's: \(what)"
+        }
+    }
+}
+
+extension Duration {
+    fileprivate var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+    }
+}
