@@ -2,7 +2,7 @@
 import archives
 from daemon import expect
 from forms import Added, Entry, Form, add, random_bytes, small_files
-from wire import query
+from wire import Exchange, query
 
 
 def tree():
@@ -134,7 +134,28 @@ def a_body_that_is_cut_is_an_error_and_leaves_nothing(bench):
         expect((whole := send(len(body))).root, 'the whole body fails: %s', whole)
 
 
+def requests_sent_ahead_are_answered_one_by_one_with_nothing_lost(bench):
+    first, second = random_bytes('read meanwhile', 20_000_000), random_bytes('sent ahead', 3_000_000)
+    with bench.daemon() as daemon:
+        root = add(daemon.api, [Entry('f', first)], name='first').root
+        form = Form([Entry('f', second)])
+        body = form.bytes
+        ahead = [
+            daemon.api.head('POST', '/add', [form.header, ('Content-Length', len(body))], keeps_open=True), body,
+            daemon.api.head('GET', '/id', keeps_open=True), b'NOT HTTP AT ALL\r\n\r\n']
+        with Exchange(daemon.api, 'GET', '/ipfs/' + root, keeps_open=True) as exchange:
+            exchange.send_beside(ahead, is_chunked=False)
+            expect(exchange.answer().body == first, 'the first answer is another one')
+            added = Added(exchange.answer())
+            expect(added.root, 'an upload that was sent ahead failed: %s', added)
+            expect(exchange.answer().json.get('id'), 'the third answer is another one')
+            last = exchange.answer()
+            expect(last.status == 400 and last.json.get('code') == 400, 'no HTTP at all was answered with %s', last)
+        daemon.expect_reads(added.root, second)
+
+
 CHECKS = [
+    requests_sent_ahead_are_answered_one_by_one_with_nothing_lost,
     every_shard_file_is_accepted_by_an_independent_reader,
     an_error_after_the_answer_began_is_its_last_line_and_a_trailer, the_last_line_of_a_success_is_the_root,
     a_body_that_is_cut_is_an_error_and_leaves_nothing]

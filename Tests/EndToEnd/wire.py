@@ -78,16 +78,14 @@ class TLSConnection:
 
 
 class Exchange:
-    """One request and its answer on a connection of its own."""
+    """One request and its answer on a connection of its own, which may be kept for more of them."""
 
-    def __init__(self, api, method, path, headers=()):
+    def __init__(self, api, method, path, headers=(), keeps_open=False):
         self.method = method
         self.socket = api.connect()
         self._buffer = b''
         self._sender = None
-        lines = ['%s %s HTTP/1.1' % (method, path), 'Host: %s:%d' % (api.host, api.port), 'Connection: close']
-        lines += ['%s: %s' % pair for pair in list(api.headers) + list(headers)]
-        self.send(('\r\n'.join(lines) + '\r\n\r\n').encode('latin-1'))
+        self.send(api.head(method, path, headers, keeps_open))
 
     def __enter__(self):
         return self
@@ -208,6 +206,12 @@ class API:
     def __init__(self, host, port, headers=(), tls=None, timeout=120):
         self.host, self.port, self.headers = host, port, tuple(headers)
         self.tls, self.timeout = tls, timeout
+
+    def head(self, method, path, headers=(), keeps_open=False):
+        lines = ['%s %s HTTP/1.1' % (method, path), 'Host: %s:%d' % (self.host, self.port)]
+        lines += [] if keeps_open else ['Connection: close']
+        lines += ['%s: %s' % pair for pair in list(self.headers) + list(headers)]
+        return ('\r\n'.join(lines) + '\r\n\r\n').encode('latin-1')
 
     @property
     def url(self):
