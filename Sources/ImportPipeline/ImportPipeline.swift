@@ -69,8 +69,10 @@ package final class ImportPipeline {
         // Slabs still at a worker are kept alive by it, and freed when it is done.
         slabs.returnSpares(spareCount)
         guard inFlight.isEmpty else { return }
-        slabs.reuse(current)
-        if let next { slabs.reuse(next) }
+        for slab in [current, next].compactMap(\.self) {
+            slab.clear()
+            slabs.reuse(slab)
+        }
     }
 
     // MARK: Input
@@ -283,8 +285,8 @@ package final class ImportPipeline {
         inFlight.removeFirst()
         for step in slab.steps { try await take(step, in: slab) }
         if slab === current { return }  // the last one; it goes back to the pool with this import
+        slab.clear()
         if next == nil {
-            slab.clear()
             next = slab
         } else {
             slabs.reuse(slab)

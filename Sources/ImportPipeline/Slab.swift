@@ -20,7 +20,7 @@ enum ImportStep: Sendable {
 /// `@unchecked Sendable`: exactly one side owns the contents at any time. The importing task owns
 /// them until `submit` and again after `hashed()` returned; between the two the worker does. The
 /// hand-overs go through the completion.
-final class Slab: @unchecked Sendable {
+package final class Slab: @unchecked Sendable {
     struct Chunk {
         var offset: Int
         var byteCount: Int
