@@ -87,9 +87,7 @@ import Testing
 
     /// A portion of the largest commands is far longer than one message of etcd's may be.
     @Test func theLargestCommandsComeWhole() async throws {
-        var limits = EtcdLog.Limits()
-        limits.portionCount = 8
-        let (log, follower) = (makeLog(limits), makeLog(limits))
+        let (log, follower) = (makeLog(), makeLog())
         defer { for log in [log, follower] { log.close() } }
         async let followed = entries(of: follower, count: 20)
         for number in UInt64(0)..<20 {
@@ -104,6 +102,24 @@ import Testing
         #expect(read.map(\.proposal.requestID.low) == Array(0..<20))
         #expect(
             try await followed.map(\.proposal.commandBytes) == read.map(\.proposal.commandBytes))
+    }
+
+    /// Whoever applies slowly holds up the reading, and then gets the rest.
+    @Test func whatIsReadAheadIsBounded() async throws {
+        var limits = EtcdLog.Limits()
+        (limits.bufferedByteCount, limits.portionByteCount) = (1, 1)
+        let (log, reader) = (makeLog(), makeLog(limits))
+        defer { for log in [log, reader] { log.close() } }
+        for number in UInt64(0)..<100 {
+            try await log.propose(proposal(number, try Sample.join(UInt8(number))))
+        }
+        var read: [LogEntry] = []
+        while read.count < 100 {
+            let portion = try await reader.nextEntries(after: read.last?.index ?? .beforeFirst)
+            #expect(portion.count <= 8)
+            read += portion
+        }
+        #expect(read.map(\.proposal.requestID.low) == Array(0..<100))
     }
 
     @Test func whoIsBehindATrimIsToldAndOthersGoOn() async throws {

@@ -16,10 +16,10 @@ package final class EtcdLog: ClusterLog {
         package var answerTimeout = Duration.seconds(2)
         /// Silence of a watch after which the log is asked whether there is news.
         package var watchSilence = Duration.seconds(3)
-        /// Commands read in one answer; a range of the largest ones stays below etcd's own limits.
-        package var portionCount = 64
-        /// Entries read ahead of the one who applies them.
-        package var bufferedEntries = 512
+        /// Bytes of commands that one answer should bring while catching up.
+        package var portionByteCount = 4 << 20
+        /// Bytes of commands read ahead of the one who applies them, but for the last answer.
+        package var bufferedByteCount = 4 << 20
         /// Keys that one transaction of a trim deletes; etcd allows 128 operations.
         package var trimCount = 100
 

@@ -10,6 +10,7 @@ import Synchronization
 final class EtcdLogFeed: Sendable {
     private struct State {
         var entries: [LogEntry] = []
+        var byteCount = 0
         /// The last entry that was read, or the place to begin after.
         var read: LogIndex
         var taken: LogIndex
@@ -51,6 +52,7 @@ final class EtcdLogFeed: Sendable {
             if let last = state.entries.last {
                 let entries = state.entries
                 state.entries = []
+                state.byteCount = 0
                 state.taken = last.index
                 return (entries, nil, nil, state.reader.take())
             }
@@ -99,10 +101,12 @@ final class EtcdLogFeed: Sendable {
     ///
     /// - Returns: The revision up to which it was read.
     private func catchUp() async throws -> UInt64 {
+        // How long the next commands are is only known from the last ones, so it begins with few.
+        var count = Self.portionCounts.lowerBound
         while true {
             let read = state.withLock { $0.read }
             var commands = EtcdRange(.beginning(keys.commands))
-            (commands.order, commands.limit) = (.oldestFirst, limits.portionCount)
+            (commands.order, commands.limit) = (.oldestFirst, count)
             commands.minimumCreateRevision = read.rawValue + 1
             // Both at one revision: a trim between two reads would leave a hole nobody sees.
             let result = try await client.transact(
@@ -114,8 +118,14 @@ final class EtcdLogFeed: Sendable {
             guard let portion = result.ranges[1] else { throw EtcdError.malformed("no range") }
             try await add(portion.keyValues)
             if !portion.hasMore { return result.revision }
+            let byteCount = portion.keyValues.reduce(0) { $0 + $1.value.count }
+            count = limits.portionByteCount * portion.keyValues.count / max(byteCount, 1)
+            count = min(max(count, Self.portionCounts.lowerBound), Self.portionCounts.upperBound)
         }
     }
+
+    /// Commands in one answer; even the most of them, if they are small, cost a moment.
+    private static let portionCounts = 8...1024
 
     private func follow(from revision: UInt64) async throws {
         var watch = EtcdWatch(.beginning(keys.commands), from: revision)
@@ -160,7 +170,9 @@ final class EtcdLogFeed: Sendable {
         }
         let taker = state.withLock { state in
             // After a new start, what was read before comes again.
-            state.entries += entries.filter { $0.index > state.read }
+            let new = entries.filter { $0.index > state.read }
+            state.entries += new
+            state.byteCount += new.reduce(0) { $0 + $1.proposal.commandBytes.count }
             state.read = max(state.read, last.index)
             return state.entries.isEmpty ? nil : state.taker.take()
         }
@@ -169,9 +181,7 @@ final class EtcdLogFeed: Sendable {
 
     private func roomToWaitFor() -> OneShot<Void>? {
         state.withLock { state in
-            guard state.entries.count >= limits.bufferedEntries, state.end == nil else {
-                return nil
-            }
+            guard state.byteCount >= limits.bufferedByteCount, state.end == nil else { return nil }
             let room = OneShot<Void>()
             state.reader = room
             return room
