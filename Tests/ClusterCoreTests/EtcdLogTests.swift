@@ -113,7 +113,13 @@ import Testing
         for number in UInt64(0)..<100 {
             try await log.propose(proposal(number, try Sample.join(UInt8(number))))
         }
-        var read: [LogEntry] = []
+        var read = try await reader.nextEntries(after: .beforeFirst)
+        // Meanwhile an unbounded reader would have read everything.
+        for _ in 0..<5 {
+            let other = makeLog()
+            _ = try await entries(of: other, count: 100)
+            other.close()
+        }
         while read.count < 100 {
             let portion = try await reader.nextEntries(after: read.last?.index ?? .beforeFirst)
             #expect(portion.count <= 8)
