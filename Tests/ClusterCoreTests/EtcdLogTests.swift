@@ -7,7 +7,7 @@ import Testing
 @testable import ClusterCore
 
 /// What the log over etcd must give beyond what every engine gives, against a real etcd.
-@Suite struct EtcdLogTests {
+@Suite(.timeLimit(.minutes(3))) struct EtcdLogTests {
     private let server: EtcdServer
     private let namespace = UUID().uuidString
 

@@ -5,7 +5,7 @@ import Testing
 @testable import ClusterCore
 
 /// What every engine must give under `PinsetDriver`.
-@Suite struct LogConformanceTests {
+@Suite(.timeLimit(.minutes(3))) struct LogConformanceTests {
     @Test(arguments: LogKind.allCases)
     func outcomesComeInTheOrderOfTheCommands(kind: LogKind) async throws {
         try await LogHarness(kind).life { driver in
