@@ -34,6 +34,26 @@ package final class ShardStore: Sendable {
             claimCount += 1
             lastClaim[copy] = claimCount
         }
+
+        /// Takes a copy out of everything that leads to it; its file is still there.
+        mutating func forget(_ copy: ShardCopyID) -> ForgottenCopy? {
+            guard let serial = names.removeValue(forKey: copy) else { return nil }
+            lastClaim[copy] = nil
+            copies[serial] = nil
+            readable.remove(serial)
+            recency.removeAll { $0 == serial }
+            if lastHit == serial { lastHit = nil }
+            return ForgottenCopy(
+                copy: copy, serial: serial, open: open.removeValue(forKey: serial))
+        }
+    }
+
+    /// A copy whose file is about to be removed.
+    private struct ForgottenCopy {
+        let copy: ShardCopyID
+        let serial: UInt32
+        /// Its file, when that is open.
+        let open: ShardFile?
     }
 
     private struct Removal: Hashable {
@@ -199,7 +219,7 @@ package final class ShardStore: Sendable {
 
     /// Removes a copy that the state does not list, unless somebody has claimed it again.
     package func removeUnheld(_ copy: ShardCopyID, lastClaim: UInt64) throws {
-        _ = try removeFile(of: copy) { state in
+        try removeFile(of: copy) { state in
             state.claims[copy] == nil && state.lastClaim[copy] == lastClaim
         }
     }
@@ -245,48 +265,45 @@ package final class ShardStore: Sendable {
         of shard: CID, droppedAs generation: Int, whenGone: @escaping @Sendable () -> Void
     ) throws -> Bool {
         let removal = Removal(shard: shard, generation: generation)
-        let (dropped, mustWait) = state.withLock { state in
+        // Looked at and forgotten in one step, so that nobody claims a copy in between.
+        let forgotten = state.withLock { state -> [ForgottenCopy]? in
             let dropped = state.names.keys.filter {
                 $0.shard == shard && $0.generation < generation
             }
             let firstLater = state.waiting[removal] ?? state.nextRead
-            let isRead = !dropped.isEmpty && state.reads.contains { $0 < firstLater }
-            state.waiting[removal] = isRead ? firstLater : nil
-            return (dropped, isRead || dropped.contains { state.claims[$0] != nil })
+            let mustWait =
+                dropped.contains { state.claims[$0] != nil }
+                || !dropped.isEmpty && state.reads.contains { $0 < firstLater }
+            state.waiting[removal] = mustWait ? firstLater : nil
+            return mustWait ? nil : dropped.compactMap { state.forget($0) }
         }
-        if mustWait { return false }
+        guard let forgotten else { return false }
         // The last reference to the signal goes when the last file is closed.
         let signal = ReleaseSignal(whenGone)
-        for copy in dropped { try removeFile(of: copy)?.whenClosed { _ = signal } }
+        for copy in forgotten { try removeFile(of: copy)?.whenClosed { _ = signal } }
         return true
     }
 
     /// Deletes a copy that neither the state nor an upload knows.
     package func removeUnknown(_ copy: ShardCopyID) throws {
-        _ = try removeFile(of: copy)
+        try removeFile(of: copy)
     }
 
-    /// Unlinks a copy's file and forgets it; returns it when it is open.
+    /// Forgets a copy and unlinks its file.
     private func removeFile(
         of copy: ShardCopyID, onlyIf condition: (borrowing State) -> Bool = { _ in true }
-    ) throws -> ShardFile? {
-        let (serial, open) = state.withLock { state -> (UInt32?, ShardFile?) in
-            guard condition(state), let serial = state.names.removeValue(forKey: copy) else {
-                return (nil, nil)
-            }
-            state.lastClaim[copy] = nil
-            state.copies[serial] = nil
-            state.readable.remove(serial)
-            state.recency.removeAll { $0 == serial }
-            if state.lastHit == serial { state.lastHit = nil }
-            return (serial, state.open.removeValue(forKey: serial))
-        }
-        guard let serial else { return nil }
-        catalogueBox.withLock { $0 }?.remove(serial)
-        let name = ShardFileName(copy: copy, serial: serial).text
+    ) throws {
+        let forgotten = state.withLock { state in condition(state) ? state.forget(copy) : nil }
+        if let forgotten { _ = try removeFile(of: forgotten) }
+    }
+
+    /// Unlinks the file of a copy that is forgotten already; returns it when it is open.
+    private func removeFile(of forgotten: ForgottenCopy) throws -> ShardFile? {
+        catalogueBox.withLock { $0 }?.remove(forgotten.serial)
+        let name = ShardFileName(copy: forgotten.copy, serial: forgotten.serial).text
         try FileSystem.removeFile(directory + "/" + name)
         try FileSystem.synchronizeDirectory(directory)
-        return open
+        return forgotten.open
     }
 
     // MARK: Reading
