@@ -7,8 +7,9 @@ import Synchronization
 
 /// Calls etcd through the JSON gateway of its v3 API (etcd 3.4 and later).
 ///
-/// It knows several members and asks the one that answered last; when that one cannot be reached, the
-/// next. Its connections close with it.
+/// It knows several members and asks the one that answered last; when that one cannot be reached or does
+/// not answer, the next. So whatever is asked for here may be done twice, and must do no harm then. Its
+/// connections close with it.
 package final class EtcdClient: Sendable {
     /// Answers longer than this are refused; ranges are asked for in portions far below it.
     private static let answerByteCountLimit = 64 << 20
@@ -43,49 +44,45 @@ package final class EtcdClient: Sendable {
 
     /// Reads keys.
     ///
-    /// - Throws: `EtcdError`. Members that do not answer are passed over: reading twice does no harm.
+    /// - Throws: `EtcdError`.
     package func range(
         _ range: EtcdRange, timeout: Duration = .seconds(5)
     ) async throws -> EtcdRangeResult {
         let answer: RangeAnswer = try await call(
-            "/v3/kv/range", RangeMessage(range), timeout: timeout, isRepeatable: true)
+            "/v3/kv/range", RangeMessage(range), timeout: timeout)
         return try answer.result()
     }
 
     /// Does `operations` in one revision if all `conditions` hold, and `otherwise` if not.
     ///
-    /// - Parameter isRepeatable: Doing it twice is as good as once, so that a member which did not
-    ///   answer is followed by another one.
-    /// - Throws: `EtcdError`; after `noAnswer` it may or may not have been done.
+    /// - Throws: `EtcdError`, which says whether it may have been done.
     package func transact(
         if conditions: [EtcdCondition], then operations: [EtcdOperation],
-        otherwise: [EtcdOperation] = [], timeout: Duration = .seconds(5), isRepeatable: Bool
+        otherwise: [EtcdOperation] = [], timeout: Duration = .seconds(5)
     ) async throws -> EtcdTransactionResult {
         let message = TransactionMessage(
             compare: conditions.map(CompareMessage.init),
             success: operations.map(OperationMessage.init),
             failure: otherwise.map(OperationMessage.init))
         let answer: TransactionAnswer = try await call(
-            "/v3/kv/txn", message, timeout: timeout, isRepeatable: isRepeatable)
+            "/v3/kv/txn", message, timeout: timeout)
         return try answer.result()
     }
 
     /// Forgets what keys were before a revision. What is there now stays.
     package func compact(through revision: UInt64, timeout: Duration = .seconds(5)) async throws {
         let _: EmptyAnswer = try await call(
-            "/v3/kv/compaction", CompactionMessage(revision: String(revision)), timeout: timeout,
-            isRepeatable: true)
+            "/v3/kv/compaction", CompactionMessage(revision: String(revision)), timeout: timeout)
     }
 
-    /// Grants a lease.
+    /// Grants a lease. One whose number got lost with an answer runs out by itself.
     ///
     /// - Returns: Its number.
     package func grantLease(
         seconds: Int, timeout: Duration = .seconds(5)
     ) async throws -> UInt64 {
         let answer: LeaseAnswer = try await call(
-            "/v3/lease/grant", LeaseMessage(seconds: String(seconds), lease: "0"), timeout: timeout,
-            isRepeatable: true)
+            "/v3/lease/grant", LeaseMessage(seconds: String(seconds), lease: "0"), timeout: timeout)
         return try number(answer.lease)
     }
 
@@ -96,7 +93,7 @@ package final class EtcdClient: Sendable {
         let answer: LeaseRenewalAnswer = try await call(
             "/v3/lease/keepalive",
             LeaseMessage(seconds: nil, lease: String(Int64(bitPattern: lease))),
-            timeout: timeout, isRepeatable: true)
+            timeout: timeout)
         return try number(answer.result.seconds) > 0
     }
 
@@ -104,7 +101,7 @@ package final class EtcdClient: Sendable {
     package func revokeLease(_ lease: UInt64, timeout: Duration = .seconds(5)) async throws {
         let _: EmptyAnswer = try await call(
             "/v3/lease/revoke", LeaseMessage(seconds: nil, lease: String(Int64(bitPattern: lease))),
-            timeout: timeout, isRepeatable: true)
+            timeout: timeout)
     }
 
     /// Follows what happens to keys from a revision on, until the task is cancelled.
@@ -113,32 +110,25 @@ package final class EtcdClient: Sendable {
     /// without a word: callers look for themselves when they have heard nothing for a while.
     package func watch(_ watch: EtcdWatch) async throws -> EtcdEvents {
         let body = try encoded(WatchMessage(watch))
-        let response = try await execute("/v3/watch", body, timeout: nil, isRepeatable: true)
+        let response = try await execute("/v3/watch", body, timeout: nil)
         return EtcdEvents(body: response.body)
     }
 
     // MARK: Calls
 
     private func call<Answer: Decodable>(
-        _ path: String, _ message: some Encodable, timeout: Duration, isRepeatable: Bool
+        _ path: String, _ message: some Encodable, timeout: Duration
     ) async throws -> Answer {
-        let response = try await execute(
-            path, encoded(message), timeout: timeout, isRepeatable: isRepeatable)
-        let bytes: ByteBuffer
-        do {
-            bytes = try await response.body.collect(upTo: Self.answerByteCountLimit)
-        } catch {
-            throw EtcdError.noAnswer(cause: String(describing: error))
-        }
-        return try decoded(bytes)
+        let response = try await execute(path, encoded(message), timeout: timeout)
+        return try decoded(try await Self.body(of: response))
     }
 
     /// Sends a request to the members in turn until one takes it.
     private func execute(
-        _ path: String, _ body: ByteBuffer, timeout: Duration?, isRepeatable: Bool
+        _ path: String, _ body: ByteBuffer, timeout: Duration?
     ) async throws -> HTTPClientResponse {
         let first = preferred.withLock { $0 }
-        var isCertainlyUndone = true
+        var mayBeDone = false
         var causes: [String] = []
         for turn in 0..<endpoints.count {
             let index = (first + turn) % endpoints.count
@@ -148,16 +138,14 @@ package final class EtcdClient: Sendable {
                 return response
             } catch let error as EtcdError {
                 causes.append("\(endpoints[index]): \(error.cause)")
-                switch error {
-                case .unreachable: continue
-                case .noAnswer where isRepeatable: isCertainlyUndone = false
-                case .noAnswer, .refused, .malformed: throw error
-                }
+                // What one member refuses, another one that did not answer may have done.
+                if case .refused = error, !mayBeDone { throw error }
+                mayBeDone = mayBeDone || error.mayBeDone
             }
         }
         let cause = causes.joined(separator: "; ")
-        throw isCertainlyUndone
-            ? EtcdError.unreachable(cause: cause) : EtcdError.noAnswer(cause: cause)
+        throw mayBeDone
+            ? EtcdError.noAnswer(cause: cause) : EtcdError.unreachable(cause: cause)
     }
 
     private func send(
@@ -194,9 +182,17 @@ package final class EtcdClient: Sendable {
     }
 
     private func refusal(_ response: HTTPClientResponse) async throws -> EtcdError {
-        let bytes = try await response.body.collect(upTo: 1 << 20)
-        let answer: ErrorAnswer = try decoded(bytes)
+        let answer: ErrorAnswer = try decoded(try await Self.body(of: response))
         return answer.error
+    }
+
+    private static func body(of response: HTTPClientResponse) async throws -> ByteBuffer {
+        do {
+            return try await response.body.collect(upTo: answerByteCountLimit)
+        } catch {
+            if Task.isCancelled { throw CancellationError() }
+            throw EtcdError.noAnswer(cause: String(describing: error))
+        }
     }
 
     private func encoded(_ message: some Encodable) throws -> ByteBuffer {
@@ -210,10 +206,18 @@ package enum EtcdError: Error, Equatable, Sendable, CustomStringConvertible {
     case unreachable(cause: String)
     /// No member answered in time, or none has a leader: it may have been done.
     case noAnswer(cause: String)
-    /// etcd said no. Codes are those of gRPC.
+    /// etcd said no: certainly nothing was done. Codes are those of gRPC.
     case refused(code: Int, message: String)
-    /// What came is not what etcd sends.
+    /// What came is not what etcd sends: it may have been done.
     case malformed(String)
+
+    /// Whether what was asked for may have been done nevertheless.
+    package var mayBeDone: Bool {
+        switch self {
+        case .unreachable, .refused: false
+        case .noAnswer, .malformed: true
+        }
+    }
 
     package var cause: String {
         switch self {

@@ -194,11 +194,15 @@ struct ErrorAnswer: Decodable {
     var code: Int?
     var message: String?
 
+    /// Codes of gRPC that say a request was looked at and not taken: invalid, not found, already
+    /// there, forbidden, no room, not now, aborted, out of range, unknown, not logged in. After all
+    /// others (too late, no leader, broken off) what was sent may still be done.
+    private static let refusals: Set = [3, 5, 6, 7, 8, 9, 10, 11, 12, 16]
+
     var error: EtcdError {
         let message = message ?? "no reason given"
-        // 4 and 14 of gRPC: it took too long, or there is no leader. What was sent may still be done.
-        return code == 4 || code == 14
-            ? .noAnswer(cause: message) : .refused(code: code ?? 2, message: message)
+        guard let code, Self.refusals.contains(code) else { return .noAnswer(cause: message) }
+        return .refused(code: code, message: message)
     }
 }
 

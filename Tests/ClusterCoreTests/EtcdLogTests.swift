@@ -161,14 +161,55 @@ import Testing
         #expect(rest.map(\.proposal.requestID.low) == Array(2...20))
     }
 
+    /// A log whose watches tell nothing, and soon counts them as silent.
+    private func makeDeafLog(_ muted: MutedWatches) -> EtcdLog {
+        var limits = EtcdLog.Limits()
+        limits.watchSilence = .milliseconds(50)
+        return EtcdLog(
+            client: EtcdClient(endpoints: [muted.url]), namespace: namespace, limits: limits)
+    }
+
+    @Test func aFollowerWhoseWatchFellSilentGetsItsEntriesAllTheSame() async throws {
+        let muted = try MutedWatches(before: server.client.endpoints[0])
+        let (log, deaf) = (makeLog(), makeDeafLog(muted))
+        defer { for log in [log, deaf] { log.close() } }
+        for number in UInt64(1)...3 {
+            async let read = deaf.nextEntries(after: deaf.newestKnownIndex)
+            try await log.propose(proposal(number, try Sample.join(UInt8(number))))
+            #expect(try await read.map(\.proposal.requestID.low) == [number])
+        }
+    }
+
+    @Test func aPeerThatGoesIsReportedThoughTheWatchFellSilent() async throws {
+        let muted = try MutedWatches(before: server.client.endpoints[0])
+        let deaf = makeDeafLog(muted)
+        defer { deaf.close() }
+        let peer = try Sample.peer(9)
+        let key = EtcdLogKeys(namespace: namespace).alive + Array(peer.description.utf8)
+        let (server, pause) = (server, Duration.milliseconds(200))
+        // Nobody says when a lease was seen, so they come and go until one was.
+        let life = Task {
+            while !Task.isCancelled {
+                let lease = try await server.client.grantLease(seconds: 60)
+                _ = try await server.client.transact(
+                    if: [], then: [.put(key, value: [], lease: lease)])
+                try await Task.sleep(for: pause)
+                try await server.client.revokeLease(lease)
+            }
+        }
+        var expirations = deaf.expiredLeases().makeAsyncIterator()
+        #expect(try #require(await expirations.next()).peer == peer)
+        life.cancel()
+        _ = await life.result
+    }
+
     @Test func aCommandOfANewerFormatStopsThePeerByName() async throws {
         let log = makeLog()
         defer { log.close() }
         try await log.propose(proposal(1, try Sample.join(1)))
         let key = Array("\(namespace)/log/".utf8) + Array(String(repeating: "0", count: 48).utf8)
         _ = try await server.client.transact(
-            if: [], then: [.put(key, value: [2] + [UInt8](repeating: 0, count: 20))],
-            isRepeatable: true)
+            if: [], then: [.put(key, value: [2] + [UInt8](repeating: 0, count: 20))])
         var index = LogIndex.beforeFirst
         let error = await #expect(throws: LogError.self) {
             while true { index = try await log.nextEntries(after: index).last!.index }
@@ -189,6 +230,40 @@ import Testing
             return
         }
         await #expect(throws: LogError.self) { try await log.newestIndex() }
+    }
+
+    private static let refusal = #"{"code": 8, "message": "no space"}"#
+
+    private func expectUnknownOutcome(of members: CannedServer...) async throws {
+        let client = EtcdClient(endpoints: members.map(\.url))
+        var limits = EtcdLog.Limits()
+        limits.proposalTimeout = .milliseconds(100)
+        let log = EtcdLog(client: client, namespace: namespace, limits: limits)
+        let proposal = proposal(1, try Sample.join(1))
+        let error = await #expect(throws: LogError.self) { try await log.propose(proposal) }
+        guard case .unknownOutcome(proposal.requestID, _) = error else {
+            Issue.record("instead came \(String(describing: error))")
+            return
+        }
+    }
+
+    /// One member took the command and its answer got lost; that another one refuses it says nothing.
+    @Test func whatOneMemberMayHaveDoneIsUnknownThoughAnotherRefuses() async throws {
+        try await expectUnknownOutcome(of: CannedServer(nil), CannedServer(Self.refusal))
+    }
+
+    @Test func whatIsNoAnswerOfEtcdsLeavesTheOutcomeUnknown() async throws {
+        try await expectUnknownOutcome(of: CannedServer("<html>Bad Gateway</html>"))
+    }
+
+    @Test func whatTheOnlyMemberRefusesIsCertainlyRefused() async throws {
+        let refusing = try CannedServer(Self.refusal)
+        let log = EtcdLog(client: EtcdClient(endpoints: [refusing.url]), namespace: namespace)
+        let proposal = proposal(1, try Sample.join(1))
+        await #expect(
+            throws: LogError.refused(
+                proposal.requestID, .noQuorum(cause: "no space (code 8)"))
+        ) { try await log.propose(proposal) }
     }
 
     @Test func aMemberThatIsDownIsPassedOver() async throws {

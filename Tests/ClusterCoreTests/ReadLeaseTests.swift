@@ -2,33 +2,20 @@ import Foundation
 import Multiformats
 import PosixIO
 import ShardPlanner
-import Spill
-import Synchronization
 import Testing
 
 @testable import ClusterCore
 
 /// What a read that is under way keeps, and what it holds back.
-final class ReadLeaseTests {
-    private let directory = NSTemporaryDirectory() + "leases-\(UUID().uuidString)"
-    private let workers: WorkerPool
-    private let store: ShardStore
-    private let confirmation = Confirmation()
+struct ReadLeaseTests {
+    private let fixture: StoreFixture
+    private let confirmation = Signal()
 
     init() throws {
-        try FileSystem.makeDirectory(directory)
-        workers = try WorkerPool(name: "test", threadCount: 1)
-        store = try ShardStore(
-            dataDirectory: directory, pool: SegmentPool(spareCount: 2), workers: workers,
-            scratch: MemoryScratch())
-        try store.openCatalogue(readable: [])
+        fixture = try StoreFixture()
     }
 
-    deinit {
-        workers.shutDown()
-        // Left-overs in the temporary directory fail no test.
-        try? FileManager.default.removeItem(atPath: directory)
-    }
+    private var store: ShardStore { fixture.store }
 
     // MARK: The read
 
@@ -69,12 +56,10 @@ final class ReadLeaseTests {
 
     @Test func aDropThatWasPutOffIsDoneWhenTheReadHasEnded() async throws {
         let copy = try await makeCopy(of: "block")
-        var reads = [store.beginReading()]
-        #expect(try drop(copy) == false)
-        reads.removeAll()
+        try putOff(copy)
         #expect(try drop(copy))
         #expect(try read("block") == nil)
-        #expect(try Directory(directory + "/shards").loadNames().isEmpty)
+        #expect(try Directory(fixture.directory + "/shards").loadNames().isEmpty)
     }
 
     @Test func aDropWaitsForTheLastOfSeveralReads() async throws {
@@ -120,7 +105,7 @@ final class ReadLeaseTests {
 
     @Test func aDropOfAShardThatIsNotHereWaitsForNoRead() throws {
         let lease = store.beginReading()
-        #expect(try drop(ShardCopyID(shard: Self.cid("nowhere"), generation: 0)))
+        #expect(try drop(ShardCopyID(shard: StoreFixture.block("nowhere").cid, generation: 0)))
         #expect(confirmation.isGiven)
         withExtendedLifetime(lease) {}
     }
@@ -129,17 +114,13 @@ final class ReadLeaseTests {
 
     @Test func aDropThatIsPutOffIsNotConfirmedWhenTheReadEnds() async throws {
         let copy = try await makeCopy(of: "block")
-        var reads = [store.beginReading()]
-        #expect(try drop(copy) == false)
-        reads.removeAll()
+        try putOff(copy)
         #expect(!confirmation.isGiven, "the file is still there")
     }
 
     @Test func aDropThatWasPutOffIsConfirmedWhenItIsDone() async throws {
         let copy = try await makeCopy(of: "block")
-        var reads = [store.beginReading()]
-        #expect(try drop(copy) == false)
-        reads.removeAll()
+        try putOff(copy)
         #expect(try drop(copy))
         #expect(confirmation.isGiven)
     }
@@ -158,9 +139,7 @@ final class ReadLeaseTests {
 
     @Test func whoPutsADropOffIsToldWhenTheReadHasEnded() async throws {
         let copy = try await makeCopy(of: "block")
-        var reads = [store.beginReading()]
-        _ = try drop(copy)
-        reads.removeAll()
+        try putOff(copy)
         #expect(await wasToldOfAnEnd())
     }
 
@@ -191,15 +170,9 @@ final class ReadLeaseTests {
 
     // MARK: Means
 
-    private static func cid(_ text: String) throws -> CID {
-        try Array(text.utf8).withUnsafeBytes {
-            try BlockHasher(.sha2_256).cid(version: .v1, codec: .raw, $0)
-        }
-    }
-
     /// Makes a shard of these blocks that can be read and that no upload claims.
     private func makeCopy(of texts: String...) async throws -> ShardCopyID {
-        let staged = try await stage(texts)
+        let staged = try await fixture.stage(texts.map { try StoreFixture.block($0) })
         let copy = ShardCopyID(shard: staged.cid, generation: 0)
         _ = try store.install(staged, generation: copy.generation)
         try store.makeReadable([copy])
@@ -207,20 +180,11 @@ final class ReadLeaseTests {
         return copy
     }
 
-    private func stage(_ texts: [String]) async throws -> StagedShard {
-        let writer = try await store.makeWriter(upload: "u", number: 0)
-        let list = ListNodeBuilder()
-        for text in texts {
-            let bytes = Array(text.utf8)
-            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 8)
-            defer { copy.deallocate() }
-            copy.copyBytes(from: bytes)
-            let none = UnsafeRawBufferPointer(start: nil, count: 0)
-            let cid = try Self.cid(text)
-            try await writer.append(cid, none, UnsafeRawBufferPointer(copy), none)
-            if let leaf = try list.append(cid) { try await writer.append(listNode: leaf) }
-        }
-        return try await writer.seal(listNodes: list.finish().blocks)
+    /// Asks for the removal of a copy during a read, so that it is put off, and ends the read.
+    private func putOff(_ copy: ShardCopyID) throws {
+        let lease = store.beginReading()
+        #expect(try drop(copy) == false)
+        withExtendedLifetime(lease) {}
     }
 
     /// Asks for the removal of a copy, as the reconciler does.
@@ -231,18 +195,15 @@ final class ReadLeaseTests {
     }
 
     private func locate(_ text: String) throws -> BlockLocation? {
-        try store.locate(Self.cid(text))
+        try store.locate(StoreFixture.block(text).cid)
     }
 
     private func read(_ text: String) throws -> String? {
-        guard let location = try locate(text) else { return nil }
-        return try read(location)
+        try locate(text).map(read)
     }
 
     private func read(_ location: BlockLocation) throws -> String {
-        var bytes = [UInt8](repeating: 0, count: location.byteCount)
-        try bytes.withUnsafeMutableBytes { try location.read(into: $0) }
-        return String(decoding: bytes, as: UTF8.self)
+        String(decoding: try StoreFixture.read(location), as: UTF8.self)
     }
 
     /// Whether it was said that a removal may be tried again. Waits for nothing; ends the stream.
@@ -257,16 +218,5 @@ final class ReadLeaseTests {
             group.cancelAll()
             return await group.next() == true
         }
-    }
-}
-
-/// Whether the state was told that the space of a drop is free.
-private final class Confirmation: Sendable {
-    private let given = Mutex(false)
-
-    var isGiven: Bool { given.withLock { $0 } }
-
-    func give() {
-        given.withLock { $0 = true }
     }
 }

@@ -7,14 +7,12 @@ import Testing
 @testable import ClusterCore
 
 /// The directory of root records, also after a process was killed while it wrote there.
-final class RootRecordsTests {
-    private let data = NSTemporaryDirectory() + "roots-\(UUID().uuidString)"
-    private let workers: WorkerPool
+struct RootRecordsTests {
+    private let fixture: StoreFixture
     private let record: RootRecordFile
 
     init() throws {
-        try FileSystem.makeDirectory(data)
-        workers = try WorkerPool(name: "test", threadCount: 1)
+        fixture = try StoreFixture()
         let node = try ListNode.blocks(for: [CID("bafkqaaa")])
         record = RootRecordFile(
             upload: UploadID(high: 1, low: 2), root: try CID("bafkqaaa"),
@@ -22,10 +20,10 @@ final class RootRecordsTests {
             shards: [ShardCopyID(shard: try CID("bafkqaaa"), generation: 0)])
     }
 
-    deinit {
-        workers.shutDown()
-        // Left-overs in the temporary directory fail no test.
-        try? FileManager.default.removeItem(atPath: data)
+    private var data: String { fixture.directory }
+
+    private func open() throws -> RootRecords {
+        try RootRecords(dataDirectory: data, workers: fixture.workers)
     }
 
     private func names() throws -> [String] {
@@ -33,15 +31,15 @@ final class RootRecordsTests {
     }
 
     @Test func aWrittenRecordIsKnownToTheNextProcess() async throws {
-        try await RootRecords(dataDirectory: data, workers: workers).write(record)
-        let reopened = try RootRecords(dataDirectory: data, workers: workers)
+        try await open().write(record)
+        let reopened = try open()
         #expect(reopened.uploads == [record.upload])
         let name = try #require(try names().first)
         #expect(try FileSystem.loadFile(data + "/roots/" + name) == record.encoded)
     }
 
     @Test func aRemovedRecordLeavesNothing() async throws {
-        let records = try RootRecords(dataDirectory: data, workers: workers)
+        let records = try open()
         try await records.write(record)
         try await records.remove(record.upload)
         #expect(records.uploads.isEmpty)
@@ -49,10 +47,10 @@ final class RootRecordsTests {
     }
 
     @Test func aRecordThatNeverCameToItsPlaceIsRemovedAtTheNextStart() async throws {
-        try await RootRecords(dataDirectory: data, workers: workers).write(record)
+        try await open().write(record)
         let unfinished = "\(UploadID(high: 3, low: 4)).car.new"
         try Data(record.encoded).write(to: URL(fileURLWithPath: data + "/roots/" + unfinished))
-        let reopened = try RootRecords(dataDirectory: data, workers: workers)
+        let reopened = try open()
         #expect(reopened.uploads == [record.upload])
         #expect(try names() == ["\(record.upload).car"])
     }
@@ -60,7 +58,7 @@ final class RootRecordsTests {
     @Test func filesOfOthersStay() throws {
         try FileSystem.makeDirectory(data + "/roots")
         try Data("notes".utf8).write(to: URL(fileURLWithPath: data + "/roots/notes.new"))
-        #expect(try RootRecords(dataDirectory: data, workers: workers).uploads.isEmpty)
+        #expect(try open().uploads.isEmpty)
         #expect(try names() == ["notes.new"])
     }
 }

@@ -2,58 +2,21 @@ import Foundation
 import Multiformats
 import PosixIO
 import ShardPlanner
-import Spill
 import Testing
 
 @testable import ClusterCore
 
 /// Shard files as they are on disk.
 struct ShardFileTests {
-    private let directory = NSTemporaryDirectory() + "shards-\(UUID().uuidString)"
-    private let workers: WorkerPool
-    private let store: ShardStore
+    private let fixture: StoreFixture
+    private var store: ShardStore { fixture.store }
 
     init() throws {
-        try FileSystem.makeDirectory(directory)
-        workers = try WorkerPool(name: "test", threadCount: 2)
-        store = try ShardStore(
-            dataDirectory: directory, pool: SegmentPool(spareCount: 2), workers: workers,
-            scratch: MemoryScratch())
-        try store.openCatalogue(readable: [])
-    }
-
-    private static func block(_ bytes: [UInt8]) throws -> (CID, [UInt8]) {
-        let cid = try bytes.withUnsafeBytes {
-            try BlockHasher(.sha2_256).cid(version: .v1, codec: .raw, $0)
-        }
-        return (cid, bytes)
-    }
-
-    /// Writes a shard of these blocks to staging.
-    private func stage(_ blocks: [(CID, [UInt8])], upload: String = "u") async throws -> StagedShard
-    {
-        let writer = try await store.makeWriter(upload: upload, number: 0)
-        let list = ListNodeBuilder()
-        for (cid, bytes) in blocks {
-            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 8)
-            defer { copy.deallocate() }
-            copy.copyBytes(from: bytes)
-            let none = UnsafeRawBufferPointer(start: nil, count: 0)
-            try await writer.append(cid, none, UnsafeRawBufferPointer(copy), none)
-            if let leaf = try list.append(cid) { try await writer.append(listNode: leaf) }
-        }
-        return try await writer.seal(listNodes: list.finish().blocks)
-    }
-
-    private func read(_ cid: CID) throws -> [UInt8]? {
-        guard let location = try store.locate(cid) else { return nil }
-        var bytes = [UInt8](repeating: 0, count: location.byteCount)
-        try bytes.withUnsafeMutableBytes { try location.read(into: $0) }
-        return bytes
+        fixture = try StoreFixture()
     }
 
     @Test func theBytesOfATinyShardAreThese() async throws {
-        let staged = try await stage([try Self.block(Array("hello".utf8))])
+        let staged = try await fixture.stage([try StoreFixture.block("hello")])
         let bytes = try FileSystem.loadFile(staged.path)
         let golden = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .appendingPathComponent("Vectors/tiny-shard.hex")
@@ -70,12 +33,12 @@ struct ShardFileTests {
     func aShardFileIsTheIndexedArchiveOfItsBlocks(blockByteCount: Int) async throws {
         let count = max(3, 6_000_000 / max(blockByteCount, 4000))
         let blocks = try (0..<count).map { number in
-            try Self.block(
+            try StoreFixture.block(
                 (0..<blockByteCount).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ number) })
         }
         var seen: Set<CID> = []
         let distinct = blocks.filter { seen.insert($0.0).inserted }
-        let staged = try await stage(distinct)
+        let staged = try await fixture.stage(distinct)
         let list = try ListNode.blocks(for: distinct.map(\.0)).map { ($0.cid, $0.bytes) }
         let expected = CARWriter.indexedArchive(roots: [list.last!.0], blocks: distinct + list)
         #expect(try FileSystem.loadFile(staged.path, byteLimit: 64 << 20) == expected)
@@ -83,53 +46,53 @@ struct ShardFileTests {
     }
 
     @Test func blocksAreFoundOnceTheirShardIsReadableAndNotAfterItIsRemoved() async throws {
-        let (cid, bytes) = try Self.block(Array("block".utf8))
-        let staged = try await stage([(cid, bytes)])
+        let (cid, bytes) = try StoreFixture.block("block")
+        let staged = try await fixture.stage([(cid, bytes)])
         #expect(try store.install(staged, generation: 0) == false)
         let copy = ShardCopyID(shard: staged.cid, generation: 0)
-        #expect(try read(cid) == nil, "the upload is not committed")
+        #expect(try fixture.read(cid) == nil, "the upload is not committed")
         try store.makeReadable([copy])
-        #expect(try read(cid) == bytes)
-        #expect(try read(staged.cid) != nil, "the list node is a block too")
+        #expect(try fixture.read(cid) == bytes)
+        #expect(try fixture.read(staged.cid) != nil, "the list node is a block too")
 
-        let gone = GoneFlag()
-        #expect(try store.removeCopies(of: staged.cid, droppedAs: 1) { gone.set() } == false)
+        let gone = Signal()
+        #expect(try store.removeCopies(of: staged.cid, droppedAs: 1) { gone.give() } == false)
         _ = store.release(copy)
         let location = try #require(try store.locate(cid))
-        #expect(try store.removeCopies(of: staged.cid, droppedAs: 1) { gone.set() })
-        #expect(try read(cid) == nil)
-        #expect(!gone.isSet, "a reader still has the file")
+        #expect(try store.removeCopies(of: staged.cid, droppedAs: 1) { gone.give() })
+        #expect(try fixture.read(cid) == nil)
+        #expect(!gone.isGiven, "a reader still has the file")
         withExtendedLifetime(location) {}
     }
 
     @Test func aSecondCopyOfOneGenerationIsDroppedAndALaterOneIsAnother() async throws {
-        let blocks = [try Self.block(Array("same".utf8))]
-        let first = try await stage(blocks, upload: "a")
-        let second = try await stage(blocks, upload: "b")
+        let blocks = [try StoreFixture.block("same")]
+        let first = try await fixture.stage(blocks, upload: "a")
+        let second = try await fixture.stage(blocks, upload: "b")
         #expect(first.cid == second.cid)
         #expect(try store.install(first, generation: 0) == false)
         #expect(try store.install(second, generation: 0) == true)
         let renewed = try store.renew(
             ShardCopyID(shard: first.cid, generation: 0), generation: 3)
         #expect(store.copies == [renewed])
-        let files = try Directory(directory + "/shards").loadNames()
+        let files = try Directory(fixture.directory + "/shards").loadNames()
         #expect(files.count == 1)
     }
 
     @Test func aCopyNobodyHoldsGoesWithTheLastClaim() async throws {
-        let staged = try await stage([try Self.block(Array("orphan".utf8))])
+        let staged = try await fixture.stage([try StoreFixture.block("orphan")])
         _ = try store.install(staged, generation: 0)
         let copy = ShardCopyID(shard: staged.cid, generation: 0)
         let lastClaim = try #require(store.release(copy))
         try store.removeUnheld(copy, lastClaim: lastClaim)
         #expect(store.copies.isEmpty)
-        #expect(try Directory(directory + "/shards").loadNames().isEmpty)
+        #expect(try Directory(fixture.directory + "/shards").loadNames().isEmpty)
     }
 
     @Test func aCopyThatWasClaimedAgainMeanwhileStays() async throws {
-        let blocks = [try Self.block(Array("contested".utf8))]
-        let first = try await stage(blocks, upload: "a")
-        let second = try await stage(blocks, upload: "b")
+        let blocks = [try StoreFixture.block("contested")]
+        let first = try await fixture.stage(blocks, upload: "a")
+        let second = try await fixture.stage(blocks, upload: "b")
         let copy = ShardCopyID(shard: first.cid, generation: 0)
         _ = try store.install(first, generation: 0)
         let lastClaim = try #require(store.release(copy))
@@ -142,7 +105,7 @@ struct ShardFileTests {
 
     @Test(arguments: [0, 10, 200, 342])
     func aShardFileThatWasCutIsRefusedByName(byteCount: Int) async throws {
-        let staged = try await stage([try Self.block(Array("hello".utf8))])
+        let staged = try await fixture.stage([try StoreFixture.block("hello")])
         try FileDescriptor(staged.path, for: .update).truncate(to: byteCount)
         let copy = ShardCopyID(shard: staged.cid, generation: 0)
         #expect {
@@ -153,7 +116,7 @@ struct ShardFileTests {
     }
 
     @Test func theBytesOfARootRecordAreThese() throws {
-        let (root, _) = try Self.block(Array("root".utf8))
+        let (root, _) = try StoreFixture.block("root")
         let shard = try ListNode.blocks(for: [root])
         let cluster = try ListNode.blocks(for: shard.map(\.cid))
         let record = RootRecordFile(
@@ -167,17 +130,5 @@ struct ShardFileTests {
             try text.write(to: golden, atomically: true, encoding: .utf8)
         }
         #expect(text == (try String(contentsOf: golden, encoding: .utf8)))
-    }
-}
-
-private final class GoneFlag: @unchecked Sendable {
-    // Set by whichever thread closes the file, read after that.
-    private let lock = NSLock()
-    private var value = false
-
-    var isSet: Bool { lock.withLock { value } }
-
-    func set() {
-        lock.withLock { value = true }
     }
 }

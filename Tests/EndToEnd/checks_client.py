@@ -27,8 +27,9 @@ class Client:
             [str(self.program), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
             env={**environment, 'INGEST_API': address or self.address})
         out, error = done.stdout.decode('utf-8', 'replace'), done.stderr.decode('utf-8', 'replace')
-        expect(done.returncode in (status if isinstance(status, tuple) else (status,)), 'ingest-cli %s ended with %d, not %s: %s', ' '.join(map(str, arguments)),
-               done.returncode, status, (error or out)[-2000:])
+        wanted = status if isinstance(status, tuple) else (status,)
+        expect(done.returncode in wanted, 'ingest-cli %s ended with %d, not %s: %s', ' '.join(map(str, arguments)),
+               done.returncode, ' or '.join(map(str, wanted)), (error or out)[-2000:])
         return out, error
 
     def add(self, *arguments):

@@ -25,6 +25,13 @@ private func makeHead(expecting expectation: String?) -> HTTPRequestPart {
 struct ContinueHandlerTests {
     private let goOn = HTTPResponsePart.head(HTTPResponse(status: .continue))
 
+    /// A connection whose client waits to be told.
+    private func asked() throws -> Connection {
+        let connection = Connection(ContinueHandler())
+        try connection.receive(makeHead(expecting: "100-continue"))
+        return connection
+    }
+
     @Test(arguments: ["100-continue", "100-Continue"])
     func aClientThatAsksIsToldWhenTheBodyIsWanted(expectation: String) throws {
         let connection = Connection(ContinueHandler())
@@ -34,8 +41,7 @@ struct ContinueHandlerTests {
     }
 
     @Test func aClientThatAsksIsNotToldBeforeTheBodyIsWanted() throws {
-        let connection = Connection(ContinueHandler())
-        try connection.receive(makeHead(expecting: "100-continue"))
+        let connection = try asked()
         #expect(try connection.takeSent() == [])
     }
 
@@ -47,35 +53,31 @@ struct ContinueHandlerTests {
     }
 
     @Test func aClientIsToldOnce() throws {
-        let connection = Connection(ContinueHandler())
-        try connection.receive(makeHead(expecting: "100-continue"))
+        let connection = try asked()
         connection.acceptBody()
         connection.acceptBody()
         #expect(try connection.takeSent() == [goOn])
     }
 
     @Test func aClientThatIsBeingAnsweredIsNotTold() throws {
-        let connection = Connection(ContinueHandler())
-        try connection.receive(makeHead(expecting: "100-continue"))
+        let connection = try asked()
         connection.send(answerHead)
         connection.acceptBody()
         #expect(try connection.takeSent() == [answerHead])
     }
 
     @Test func aClientThatSendsTheBodyUnaskedIsNotTold() throws {
-        let connection = Connection(ContinueHandler())
-        try connection.receive(makeHead(expecting: "100-continue"))
+        let connection = try asked()
         try connection.receive(someBytes)
         connection.acceptBody()
         #expect(try connection.takeSent() == [])
     }
 
     @Test func aSecondRequestThatDoesNotAskIsNotToldBecauseTheFirstDid() throws {
-        let connection = Connection(ContinueHandler())
-        try connection.receive(makeHead(expecting: "100-continue"))
+        let connection = try asked()
         connection.acceptBody()
-        for part in [someBytes, requestEnd] { try connection.receive(part) }
-        for part in [answerHead, answerEnd] { connection.send(part) }
+        try connection.receive(all: [someBytes, requestEnd])
+        connection.sendAnswer()
         _ = try connection.takeSent()
         try connection.receive(requestHead)
         connection.acceptBody()
@@ -84,8 +86,8 @@ struct ContinueHandlerTests {
 
     @Test func aSecondRequestThatAsksIsToldToo() throws {
         let connection = Connection(ContinueHandler())
-        for part in [requestHead, requestEnd] { try connection.receive(part) }
-        for part in [answerHead, answerEnd] { connection.send(part) }
+        try connection.receive(all: [requestHead, requestEnd])
+        connection.sendAnswer()
         _ = try connection.takeSent()
         try connection.receive(makeHead(expecting: "100-continue"))
         connection.acceptBody()
@@ -114,7 +116,7 @@ struct UnreadBodyHandlerTests {
 
     private func answerEarly(on connection: Connection) throws {
         try connection.receive(requestHead)
-        for part in [answerHead, answerEnd] { connection.send(part) }
+        connection.sendAnswer()
     }
 
     private func receiveUpToTheLimit(on connection: Connection) throws {
@@ -124,7 +126,7 @@ struct UnreadBodyHandlerTests {
     @Test func aBodyReachesItsReaderUntilTheAnswerEnds() throws {
         let connection = Connection(UnreadBodyHandler())
         try connection.receive(requestHead)
-        for part in [answerHead, answerBytes] { connection.send(part) }
+        connection.send(all: [answerHead, answerBytes])
         #expect(try connection.receive(someBytes) == someBytes)
     }
 
@@ -135,7 +137,7 @@ struct UnreadBodyHandlerTests {
 
     @Test func aBodyThatIsReadIsLeftToItsReaderToAskFor() throws {
         let connection = Connection(UnreadBodyHandler())
-        for part in [requestHead, someBytes] { try connection.receive(part) }
+        try connection.receive(all: [requestHead, someBytes])
         connection.send(answerHead)
         #expect(connection.readCount == 0)
     }
@@ -180,7 +182,7 @@ struct UnreadBodyHandlerTests {
 
     @Test func theBodyOfTheNextRequestReachesItsReader() throws {
         let connection = try answeredEarly()
-        for part in [someBytes, requestEnd, requestHead] { try connection.receive(part) }
+        try connection.receive(all: [someBytes, requestEnd, requestHead])
         #expect(try connection.receive(someBytes) == someBytes)
     }
 
@@ -226,8 +228,8 @@ struct UnreadBodyHandlerTests {
 
     @Test func aConnectionWhoseWholeRequestIsAnsweredIsKept() throws {
         let connection = Connection(UnreadBodyHandler())
-        for part in [requestHead, someBytes, requestEnd] { try connection.receive(part) }
-        for part in [answerHead, answerEnd] { connection.send(part) }
+        try connection.receive(all: [requestHead, someBytes, requestEnd])
+        connection.sendAnswer()
         connection.advanceTime(by: .hours(1))
         #expect(!connection.isClosed)
     }
@@ -266,7 +268,7 @@ struct StalledReaderHandlerTests {
 
     @Test func aClientThatStopsTakingIsCutOffThePatienceAfterItsLastPart() {
         let connection = makeConnection()
-        for part in [answerHead, answerBytes] { connection.send(part) }
+        connection.send(all: [answerHead, answerBytes])
         connection.advanceTime(by: .seconds(5))
         connection.takeOneWrite()
         connection.advanceTime(by: Self.almostThePatience)
@@ -286,7 +288,7 @@ struct StalledReaderHandlerTests {
 
     @Test func aClientThatHasTakenEverythingIsLeftAlone() {
         let connection = makeConnection()
-        for part in [answerHead, answerBytes, answerEnd] { connection.send(part) }
+        connection.send(all: [answerHead, answerBytes, answerEnd])
         for _ in 0..<3 { connection.takeOneWrite() }
         connection.advanceTime(by: .hours(1))
         #expect(!connection.isClosed)
@@ -314,7 +316,7 @@ struct PipelinedRequestsHandlerTests {
     /// The first request is received whole and not answered.
     private func makeConnection() throws -> Connection {
         let connection = Connection(PipelinedRequestsHandler())
-        for part in [requestHead, someBytes, requestEnd] { try connection.receive(part) }
+        try connection.receive(all: [requestHead, someBytes, requestEnd])
         return connection
     }
 
@@ -329,7 +331,7 @@ struct PipelinedRequestsHandlerTests {
         let connection = try makeConnection()
         let second = [requestHead, someBytes, requestEnd]
         for part in second { #expect(try connection.receive(part) == nil) }
-        for part in [answerHead, answerBytes] { connection.send(part) }
+        connection.send(all: [answerHead, answerBytes])
         #expect(try connection.takeReceived() == [])
         connection.send(answerEnd)
         #expect(try connection.takeReceived() == second)
@@ -337,17 +339,17 @@ struct PipelinedRequestsHandlerTests {
 
     @Test func aThirdRequestWaitsForTheSecondAnswer() throws {
         let connection = try makeConnection()
-        for part in [requestHead, requestEnd, requestHead] { try connection.receive(part) }
-        for part in [answerHead, answerEnd] { connection.send(part) }
+        try connection.receive(all: [requestHead, requestEnd, requestHead])
+        connection.sendAnswer()
         #expect(try connection.takeReceived() == [requestHead, requestEnd])
-        for part in [answerHead, answerEnd] { connection.send(part) }
+        connection.sendAnswer()
         #expect(try connection.takeReceived() == [requestHead])
     }
 
     @Test func theRestOfABodyComesAfterAnEarlyAnswer() throws {
         let connection = Connection(PipelinedRequestsHandler())
         try connection.receive(requestHead)
-        for part in [answerHead, answerEnd] { connection.send(part) }
+        connection.sendAnswer()
         for part in [someBytes, requestEnd, requestHead] {
             #expect(try connection.receive(part) == part)
         }
@@ -358,14 +360,14 @@ struct PipelinedRequestsHandlerTests {
         let before = connection.readCount
         connection.askToRead()
         #expect(connection.readCount == before)
-        for part in [answerHead, answerEnd] { connection.send(part) }
+        connection.sendAnswer()
         #expect(connection.readCount == before + 1)
     }
 
     @Test func anErrorInALaterRequestComesAfterTheAnswer() throws {
         let connection = try makeConnection()
         try connection.raise(HTTPParserError.invalidMethod)
-        for part in [answerHead, answerEnd] { connection.send(part) }
+        connection.sendAnswer()
         #expect(throws: HTTPParserError.invalidMethod) { try connection.checkForError() }
     }
 }
@@ -423,8 +425,8 @@ struct MalformedRequestHandlerTests {
 
     @Test func whatIsNoRequestIsAnsweredAfterAWholeRequestToo() throws {
         let connection = Connection(MalformedRequestHandler())
-        for part in [requestHead, someBytes, requestEnd] { try connection.receive(part) }
-        for part in [answerHead, answerEnd] { connection.send(part) }
+        try connection.receive(all: [requestHead, someBytes, requestEnd])
+        connection.sendAnswer()
         _ = try connection.takeSent()
         try connection.raise(HTTPParserError.invalidVersion)
         #expect(try takeAnswer(from: connection).head.status.code == 400)
@@ -433,7 +435,7 @@ struct MalformedRequestHandlerTests {
     @Test(arguments: [[requestHead], [requestHead, someBytes]])
     func anErrorInsideABodyIsLeftToItsReader(received: [HTTPRequestPart]) throws {
         let connection = Connection(MalformedRequestHandler())
-        for part in received { try connection.receive(part) }
+        try connection.receive(all: received)
         #expect(throws: HTTPParserError.invalidChunkSize) {
             try connection.raise(HTTPParserError.invalidChunkSize)
         }
@@ -498,8 +500,21 @@ private final class Connection {
         try channel.throwIfErrorCaught()
     }
 
+    func receive(all parts: [HTTPRequestPart]) throws {
+        for part in parts { try receive(part) }
+    }
+
     func send(_ part: HTTPResponsePart) {
         channel.writeAndFlush(part, promise: nil)
+    }
+
+    func send(all parts: [HTTPResponsePart]) {
+        for part in parts { send(part) }
+    }
+
+    /// Sends a whole answer without a body.
+    func sendAnswer() {
+        send(all: [answerHead, answerEnd])
     }
 
     /// What has been written since the last call, except while writes are held.

@@ -16,7 +16,7 @@ struct IdentityFile {
     /// The content goes to a file beside it, is synced and then linked to its name, so a crash leaves
     /// the whole file or none of that name.
     func create(_ bytes: [UInt8], permissions: mode_t) throws(IdentityError) {
-        let draft = path + ".new"
+        let draft = path + FileSystem.unfinishedSuffix
         do throws(IOError) {
             // Of a crashed attempt: it was never linked, so nobody relies on its content.
             try FileSystem.removeFile(draft)

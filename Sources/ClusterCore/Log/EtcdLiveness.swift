@@ -25,10 +25,10 @@ struct EtcdLiveness: Sendable {
                 held = lease
                 _ = try await client.transact(
                     if: [], then: [.put(key(of: peer), value: [], lease: lease)],
-                    timeout: limits.answerTimeout, isRepeatable: true)
+                    timeout: limits.answerTimeout)
                 try await began(lease)
                 backoff.reset()
-                while try await client.renewLease(lease, timeout: limits.answerTimeout) {
+                while try await isRenewed(lease) {
                     try await Task.sleep(for: .seconds(seconds) / 3)
                 }
             } catch {
@@ -39,61 +39,29 @@ struct EtcdLiveness: Sendable {
         }
     }
 
+    /// Whether a lease is still there, as soon as etcd says so.
+    private func isRenewed(_ lease: UInt64) async throws -> Bool {
+        var backoff = Backoff()
+        while true {
+            do {
+                return try await client.renewLease(lease, timeout: limits.answerTimeout)
+            } catch let error as EtcdError {
+                guard await backoff.wait() else { throw error }
+            }
+        }
+    }
+
     /// Peers whose keys went, also while nobody was looking.
     func expirations() -> AsyncStream<ExpiredLease> {
         AsyncStream { continuation in
+            let expirations = EtcdExpirations(
+                client: client, keys: keys, limits: limits, report: { continuation.yield($0) })
             let task = Task {
-                var known: [[UInt8]: UInt64] = [:]
-                var backoff = Backoff()
-                while !Task.isCancelled {
-                    do {
-                        try await follow(&known, continuation, &backoff)
-                    } catch {
-                        _ = await backoff.wait()
-                    }
-                }
+                await expirations.run()
                 continuation.finish()
             }
             continuation.onTermination = { _ in task.cancel() }
         }
-    }
-
-    private func follow(
-        _ known: inout [[UInt8]: UInt64], _ continuation: AsyncStream<ExpiredLease>.Continuation,
-        _ backoff: inout Backoff
-    ) async throws {
-        let found = try await client.range(
-            EtcdRange(.beginning(keys.alive)), timeout: limits.answerTimeout)
-        let present = Dictionary(uniqueKeysWithValues: found.keyValues.map { ($0.key, $0.lease) })
-        for (key, lease) in known.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) })
-        where present[key] != lease {
-            report(key, lease, to: continuation)
-        }
-        known = present
-        backoff.reset()
-        let events = try await client.watch(
-            EtcdWatch(.beginning(keys.alive), from: found.revision + 1))
-        for try await batch in events {
-            for event in batch {
-                switch event {
-                case .put(let keyValue):
-                    known[keyValue.key] = keyValue.lease
-                case .delete(let key, _, _):
-                    if let lease = known.removeValue(forKey: key) {
-                        report(key, lease, to: continuation)
-                    }
-                }
-            }
-        }
-    }
-
-    private func report(
-        _ key: [UInt8], _ lease: UInt64, to continuation: AsyncStream<ExpiredLease>.Continuation
-    ) {
-        let text = String(decoding: key.dropFirst(keys.alive.count), as: UTF8.self)
-        // A key that names no peer is nobody's.
-        guard let peer = try? PeerID(text) else { return }
-        continuation.yield(ExpiredLease(peer: peer, lease: lease))
     }
 
     private func key(of peer: PeerID) -> [UInt8] { keys.alive + Array(peer.description.utf8) }
@@ -102,5 +70,88 @@ struct EtcdLiveness: Sendable {
         // In a task of its own: this one is cancelled. A lease that stays runs out by itself.
         let client = client
         await Task.detached { try? await client.revokeLease(lease, timeout: .seconds(1)) }.value
+    }
+}
+
+/// Notices the keys of live peers that go.
+private final class EtcdExpirations: Sendable {
+    /// The lease of each key.
+    private typealias Leases = [[UInt8]: UInt64]
+
+    private let client: EtcdClient
+    private let keys: EtcdLogKeys
+    private let limits: EtcdLog.Limits
+    private let report: @Sendable (ExpiredLease) -> Void
+    private let known = Mutex<Leases>([:])
+
+    init(
+        client: EtcdClient, keys: EtcdLogKeys, limits: EtcdLog.Limits,
+        report: @escaping @Sendable (ExpiredLease) -> Void
+    ) {
+        self.client = client
+        self.keys = keys
+        self.limits = limits
+        self.report = report
+    }
+
+    /// Looks until the task is cancelled.
+    func run() async {
+        var backoff = Backoff()
+        while !Task.isCancelled {
+            do {
+                let present = try await read()
+                note(present.leases)
+                backoff.reset()
+                try await follow(from: present.revision + 1)
+            } catch {
+                _ = await backoff.wait()
+            }
+        }
+    }
+
+    private func read() async throws -> (leases: Leases, revision: UInt64) {
+        let found = try await client.range(
+            EtcdRange(.beginning(keys.alive)), timeout: limits.answerTimeout)
+        let leases = found.keyValues.map { ($0.key, $0.lease) }
+        return (Dictionary(leases) { $1 }, found.revision)
+    }
+
+    private func note(_ present: Leases) {
+        let before = known.withLock { known in
+            defer { known = present }
+            return known
+        }
+        for (key, lease) in before.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) })
+        where present[key] != lease {
+            report(key, lease)
+        }
+    }
+
+    private func follow(from revision: UInt64) async throws {
+        let watch = EtcdWatch(.beginning(keys.alive), from: revision)
+        try await client.follow(watch, silence: limits.watchSilence) { batch in
+            batch.forEach(self.note)
+        } untold: {
+            let before = self.known.withLock { $0 }
+            return try await self.read().leases == before ? nil : before
+        } isStillUntold: { before in
+            self.known.withLock { $0 } == before
+        }
+    }
+
+    private func note(_ event: EtcdEvent) {
+        switch event {
+        case .put(let keyValue):
+            known.withLock { $0[keyValue.key] = keyValue.lease }
+        case .delete(let key, _, _):
+            if let lease = known.withLock({ $0.removeValue(forKey: key) }) { report(key, lease) }
+        }
+    }
+
+    private func report(_ key: [UInt8], _ lease: UInt64) {
+        let text = String(decoding: key.dropFirst(keys.alive.count), as: UTF8.self)
+        // A key that names no peer is nobody's.
+        guard let peer = try? PeerID(text) else { return }
+        report(ExpiredLease(peer: peer, lease: lease))
     }
 }

@@ -54,7 +54,7 @@ package final class EtcdLog: ClusterLog {
                 if: [.isAbsent(self.keys.generation)],
                 then: [.put(self.keys.generation, value: fresh)],
                 otherwise: [.range(EtcdRange(.one(self.keys.generation)))],
-                timeout: self.limits.answerTimeout, isRepeatable: true)
+                timeout: self.limits.answerTimeout)
             let generation = result.ranges.first??.keyValues.first?.value ?? fresh
             let cluster = String(result.clusterID, radix: 16)
             return LogHistory(name: "etcd \(cluster) \(HexText.text(generation))")
@@ -89,20 +89,20 @@ package final class EtcdLog: ClusterLog {
                 let result = try await client.transact(
                     if: [.isAbsent(key)], then: [operation],
                     otherwise: [.range(EtcdRange(.one(key)))],
-                    timeout: limits.answerTimeout, isRepeatable: true)
+                    timeout: limits.answerTimeout)
                 let known = result.ranges.first??.keyValues.first
                 let index = LogIndex(rawValue: known?.createRevision ?? result.revision)
                 note(index)
                 // Not done means that an earlier attempt was, of this call or of another.
                 return result.isDone ? nil : index
             } catch let error as EtcdError {
-                switch error {
-                case .unreachable: break
-                case .noAnswer: mayBeDone = true
-                case .refused, .malformed:
-                    throw refusal(proposal.requestID, mayBeDone, cause: error.cause)
-                }
+                mayBeDone = mayBeDone || error.mayBeDone
                 cause = error.cause
+                switch error {
+                case .unreachable, .noAnswer: break
+                case .refused, .malformed:
+                    throw refusal(proposal.requestID, mayBeDone, cause: cause)
+                }
             } catch {
                 throw refusal(proposal.requestID, true, cause: String(describing: error))
             }
@@ -121,15 +121,9 @@ package final class EtcdLog: ClusterLog {
 
     package func newestIndex() async throws(LogError) -> LogIndex {
         do {
-            var newest = EtcdRange(.beginning(keys.commands))
-            (newest.order, newest.limit, newest.keysOnly) = (.newestFirst, 1, true)
-            let result = try await client.transact(
-                if: [], then: [.range(EtcdRange(.one(keys.trimmed))), .range(newest)],
-                timeout: limits.answerTimeout, isRepeatable: true)
-            let index = LogIndex(
-                rawValue: max(
-                    try EtcdLogKeys.trimmedRevision(result.ranges[0]),
-                    result.ranges[1]?.keyValues.first?.createRevision ?? 0))
+            let index = try await client.view(
+                of: keys.newestCommand, keys: keys, timeout: limits.answerTimeout
+            ).newestIndex
             note(index)
             return index
         } catch {
@@ -151,21 +145,16 @@ package final class EtcdLog: ClusterLog {
                 var old = EtcdRange(.beginning(keys.commands))
                 (old.order, old.limit, old.keysOnly) = (.oldestFirst, limits.trimCount, true)
                 old.maximumCreateRevision = index.rawValue
-                let found = try await client.transact(
-                    if: [], then: [.range(EtcdRange(.one(keys.trimmed))), .range(old)],
-                    timeout: limits.answerTimeout, isRepeatable: true)
-                guard let commands = found.ranges[1]?.keyValues, let last = commands.last else {
-                    return
-                }
-                let mark = max(
-                    last.createRevision, try EtcdLogKeys.trimmedRevision(found.ranges[0]))
-                let markRevision = found.ranges[0]?.keyValues.first?.modRevision ?? 0
+                let found = try await client.view(
+                    of: old, keys: keys, timeout: limits.answerTimeout)
+                guard let last = found.commands.last else { return }
+                let mark = max(last.createRevision, found.trimmed)
                 // Whoever trimmed in between has deleted some of these; then look again.
                 _ = try await client.transact(
-                    if: [.isUnchanged(keys.trimmed, since: markRevision)],
+                    if: [.isUnchanged(keys.trimmed, since: found.trimmedRevision)],
                     then: [.put(keys.trimmed, value: Array(String(mark).utf8))]
-                        + commands.map { .delete($0.key) },
-                    timeout: limits.answerTimeout, isRepeatable: true)
+                        + found.commands.map { .delete($0.key) },
+                    timeout: limits.answerTimeout)
             }
         } catch {
             throw .unavailable(cause: Self.cause(of: error))

@@ -4,9 +4,8 @@ import Synchronization
 
 /// Reads the log in order from one place on, ahead of the one who applies it.
 ///
-/// It catches up by ranges, then follows a watch from the next revision on. A watch may be cancelled
-/// by a compaction or fall silent with its connection, so it is never relied on alone: after a while
-/// without news the log itself is asked, and anything odd means to start over from the last entry.
+/// It catches up by ranges, then follows a watch from the next revision on. Anything odd (a watch that
+/// a compaction cancels, or that falls silent) means to start over from the last entry.
 final class EtcdLogFeed: Sendable {
     private struct State {
         var entries: [LogEntry] = []
@@ -108,18 +107,13 @@ final class EtcdLogFeed: Sendable {
             var commands = EtcdRange(.beginning(keys.commands))
             (commands.order, commands.limit) = (.oldestFirst, count)
             commands.minimumCreateRevision = read.rawValue + 1
-            // Both at one revision: a trim between two reads would leave a hole nobody sees.
-            let result = try await client.transact(
-                if: [], then: [.range(EtcdRange(.one(keys.trimmed))), .range(commands)],
-                timeout: limits.answerTimeout, isRepeatable: true)
-            if try EtcdLogKeys.trimmedRevision(result.ranges[0]) > read.rawValue {
-                throw LogError.trimmed(after: read)
-            }
-            guard let portion = result.ranges[1] else { throw EtcdError.malformed("no range") }
-            try await add(portion.keyValues)
-            if !portion.hasMore { return result.revision }
-            let byteCount = portion.keyValues.reduce(0) { $0 + $1.value.count }
-            count = limits.portionByteCount * portion.keyValues.count / max(byteCount, 1)
+            let portion = try await client.view(
+                of: commands, keys: keys, timeout: limits.answerTimeout)
+            if portion.trimmed > read.rawValue { throw LogError.trimmed(after: read) }
+            try await add(portion.commands)
+            if !portion.hasMore { return portion.revision }
+            let byteCount = portion.commands.reduce(0) { $0 + $1.value.count }
+            count = limits.portionByteCount * portion.commands.count / max(byteCount, 1)
             count = min(max(count, Self.portionCounts.lowerBound), Self.portionCounts.upperBound)
         }
     }
@@ -130,34 +124,16 @@ final class EtcdLogFeed: Sendable {
     private func follow(from revision: UInt64) async throws {
         var watch = EtcdWatch(.beginning(keys.commands), from: revision)
         watch.ignoresDeletes = true
-        try await withThrowingTaskGroup(of: Void.self) { [watch] group in
-            group.addTask {
-                for try await batch in try await self.client.watch(watch) {
-                    try await self.add(
-                        batch.compactMap { if case .put(let command) = $0 { command } else { nil } }
-                    )
-                }
-            }
-            group.addTask { try await self.noticeSilence() }
-            defer { group.cancelAll() }
-            try await group.next()
-        }
-    }
-
-    /// Returns when the log has an entry that the watch kept silent about for a while.
-    private func noticeSilence() async throws {
-        var missing: LogIndex?
-        while true {
-            try await Task.sleep(for: limits.watchSilence)
-            let read = state.withLock { $0.read }
-            if let missing, read < missing {
-                throw EtcdError.noAnswer(cause: "the watch is silent")
-            }
-            var newest = EtcdRange(.beginning(keys.commands))
-            (newest.order, newest.limit, newest.keysOnly) = (.newestFirst, 1, true)
-            let found = try await client.range(newest, timeout: limits.answerTimeout)
-            let revision = found.keyValues.first?.createRevision ?? 0
-            missing = revision > read.rawValue ? LogIndex(rawValue: revision) : nil
+        try await client.follow(watch, silence: limits.watchSilence) { batch in
+            try await self.add(
+                batch.compactMap { if case .put(let command) = $0 { command } else { nil } })
+        } untold: {
+            let newest = try await self.client.view(
+                of: self.keys.newestCommand, keys: self.keys, timeout: self.limits.answerTimeout
+            ).newestIndex
+            return newest > self.state.withLock { $0.read } ? newest : nil
+        } isStillUntold: { newest in
+            newest > self.state.withLock { $0.read }
         }
     }
 

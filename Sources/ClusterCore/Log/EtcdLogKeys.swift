@@ -23,6 +23,13 @@ struct EtcdLogKeys: Sendable {
         commands + Array(HexText.text(requestID.bytes).utf8)
     }
 
+    /// The newest command, without its value.
+    var newestCommand: EtcdRange {
+        var newest = EtcdRange(.beginning(commands))
+        (newest.order, newest.limit, newest.keysOnly) = (.newestFirst, 1, true)
+        return newest
+    }
+
     // MARK: Values
 
     private static let version: UInt8 = 1
@@ -60,15 +67,49 @@ struct EtcdLogKeys: Sendable {
         }
     }
 
-    static func trimmedRevision(_ range: EtcdRangeResult?) throws -> UInt64 {
-        guard let value = range?.keyValues.first?.value else { return 0 }
-        guard let revision = UInt64(String(decoding: value, as: UTF8.self)) else {
+    private static func unreadable(_ index: LogIndex, _ reason: String) -> LogError {
+        .closed(cause: "command \(index) of the log cannot be read: \(reason)")
+    }
+}
+
+/// What one revision of etcd has of the log: some commands, and how far it was trimmed.
+struct EtcdLogView: Sendable {
+    let revision: UInt64
+    /// Up to which revision commands were deleted, and the revision that said so; 0 for never.
+    let trimmed: UInt64
+    let trimmedRevision: UInt64
+    let commands: [EtcdKeyValue]
+    /// There are more of them than were asked for.
+    let hasMore: Bool
+
+    /// The newest index there is or was; of a view of the newest command.
+    var newestIndex: LogIndex {
+        LogIndex(rawValue: max(trimmed, commands.first?.createRevision ?? 0))
+    }
+}
+
+extension EtcdClient {
+    /// Reads commands and the mark of what was trimmed at one revision: a trim between two reads would
+    /// leave a hole nobody sees.
+    func view(
+        of commands: EtcdRange, keys: EtcdLogKeys, timeout: Duration
+    ) async throws -> EtcdLogView {
+        let result = try await transact(
+            if: [], then: [.range(EtcdRange(.one(keys.trimmed))), .range(commands)],
+            timeout: timeout)
+        guard result.ranges.count == 2, let mark = result.ranges[0], let found = result.ranges[1]
+        else { throw EtcdError.malformed("a transaction without its ranges") }
+        return EtcdLogView(
+            revision: result.revision, trimmed: try Self.number(of: mark.keyValues.first),
+            trimmedRevision: mark.keyValues.first?.modRevision ?? 0,
+            commands: found.keyValues, hasMore: found.hasMore)
+    }
+
+    private static func number(of mark: EtcdKeyValue?) throws -> UInt64 {
+        guard let mark else { return 0 }
+        guard let revision = UInt64(String(decoding: mark.value, as: UTF8.self)) else {
             throw EtcdError.malformed("the mark of what was trimmed is no number")
         }
         return revision
-    }
-
-    private static func unreadable(_ index: LogIndex, _ reason: String) -> LogError {
-        .closed(cause: "command \(index) of the log cannot be read: \(reason)")
     }
 }

@@ -96,7 +96,7 @@ final class BlockCatalogueRun: Sendable {
 
     private static let prefix = "run-"
     private static let suffix = ".catalogue"
-    private static let unfinishedSuffix = ".catalogue.new"
+    private static let unfinishedSuffix = ".catalogue" + FileSystem.unfinishedSuffix
 
     static func fileName(sequence: UInt64) -> String {
         let digits = String(sequence, radix: 16)

@@ -19,7 +19,7 @@ final class BlockCatalogueRunWriter {
     ///   - filterByteCount: Memory left for filters.
     init(_ path: String, expectedEntryCount: Int, filterByteCount: Int) throws(IOError) {
         self.path = path
-        temporaryPath = path + ".new"
+        temporaryPath = path + FileSystem.unfinishedSuffix
         try FileSystem.removeFile(temporaryPath)
         file = try FileDescriptor(temporaryPath, for: .create)
         buffer = BlockCatalogueBuffer()
