@@ -8,15 +8,15 @@ final class CannedServer: Sendable {
     private let channel: any Channel
 
     /// - Parameter answer: The body of its answers, with status 503; `nil` to give none.
-    init(_ answer: String?) throws {
-        channel = try ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+    init(_ answer: String?) async throws {
+        channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline()
                     try channel.pipeline.syncOperations.addHandler(Handler(answer: answer))
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).wait()
+            .bind(host: "127.0.0.1", port: 0).get()
         url = "http://127.0.0.1:\(channel.localAddress!.port!)"
     }
 

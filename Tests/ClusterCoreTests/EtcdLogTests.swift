@@ -170,7 +170,8 @@ import Testing
     }
 
     @Test func aFollowerWhoseWatchFellSilentGetsItsEntriesAllTheSame() async throws {
-        let muted = try MutedWatches(before: server.client.endpoints[0])
+        let muted = try await MutedWatches(before: server.client.endpoints[0])
+        defer { muted.close() }
         let (log, deaf) = (makeLog(), makeDeafLog(muted))
         defer { for log in [log, deaf] { log.close() } }
         for number in UInt64(1)...3 {
@@ -181,7 +182,8 @@ import Testing
     }
 
     @Test func aPeerThatGoesIsReportedThoughTheWatchFellSilent() async throws {
-        let muted = try MutedWatches(before: server.client.endpoints[0])
+        let muted = try await MutedWatches(before: server.client.endpoints[0])
+        defer { muted.close() }
         let deaf = makeDeafLog(muted)
         defer { deaf.close() }
         let peer = try Sample.peer(9)
@@ -257,7 +259,7 @@ import Testing
     }
 
     @Test func whatTheOnlyMemberRefusesIsCertainlyRefused() async throws {
-        let refusing = try CannedServer(Self.refusal)
+        let refusing = try await CannedServer(Self.refusal)
         let log = EtcdLog(client: EtcdClient(endpoints: [refusing.url]), namespace: namespace)
         let proposal = proposal(1, try Sample.join(1))
         await #expect(

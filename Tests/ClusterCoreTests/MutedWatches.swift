@@ -7,9 +7,9 @@ final class MutedWatches: Sendable {
     let url: String
     private let channel: any Channel
 
-    init(before endpoint: String) throws {
+    init(before endpoint: String) async throws {
         let port = Int(endpoint.split(separator: ":").last!)!
-        channel = try ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             // Nothing is read before this is done.
             .childChannelInitializer { near in
                 ClientBootstrap(group: near.eventLoop)
@@ -21,11 +21,11 @@ final class MutedWatches: Sendable {
                         try far.pipeline.syncOperations.addHandler(back)
                     }
             }
-            .bind(host: "127.0.0.1", port: 0).wait()
+            .bind(host: "127.0.0.1", port: 0).get()
         url = "http://127.0.0.1:\(channel.localAddress!.port!)"
     }
 
-    deinit {
+    func close() {
         channel.close(promise: nil)
     }
 
