@@ -10,6 +10,8 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
@@ -57,9 +59,15 @@ let package = Package(
             name: "ClusterCore",
             dependencies: [
                 "EtcdClient", "Multiformats", "Pinset", "PosixIO", "ShardPlanner", "Spill",
-                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
             ]),
         .target(
             name: "IngestAPI",
@@ -78,8 +86,9 @@ let package = Package(
         .executableTarget(
             name: "ingestd",
             dependencies: [
-                "Chunker", "ClusterCore", "CShims", "CZlib", "ImportPipeline", "Importer",
-                "IngestAPI", "Multiformats", "Pinset", "PosixIO", "ShardPlanner", "Spill",
+                "Chunker", "ClusterCore", "CShims", "CZlib", "EtcdClient", "ImportPipeline",
+                "Importer", "IngestAPI", "Multiformats", "Pinset", "PosixIO", "ShardPlanner",
+                "Spill",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -131,6 +140,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             exclude: ["Vectors"]),
         .testTarget(
