@@ -156,7 +156,7 @@ package final class EtcdClient: Sendable {
         request.headers.add(name: "Content-Type", value: "application/json")
         request.body = .bytes(body)
         let deadline =
-            timeout.map { NIODeadline.now() + .nanoseconds($0.nanoseconds) } ?? .distantFuture
+            timeout.map { NIODeadline.now() + TimeAmount($0) } ?? .distantFuture
         let response: HTTPClientResponse
         do {
             response = try await http.execute(request, deadline: deadline)
@@ -234,12 +234,5 @@ package enum EtcdError: Error, Equatable, Sendable, CustomStringConvertible {
         case .refused: "etcd refused: \(cause)"
         case .malformed(let what): "this is no answer of etcd's: \(what)"
         }
-    }
-}
-
-extension Duration {
-    fileprivate var nanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
     }
 }

@@ -1,4 +1,6 @@
 import ClusterCore
+import EtcdClient
+import Foundation
 import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
@@ -23,6 +25,8 @@ struct Daemon: Sendable {
     private let lock: DirectoryLock
     private let peer: LocalPeer
     private let api: APIResponder
+    /// `nil` for a machine that is alone.
+    private let cluster: ClusterPort?
 
     init(configuration: DaemonConfiguration, log: Logger) async throws {
         self.configuration = configuration
@@ -36,30 +40,54 @@ struct Daemon: Sendable {
         let scratchDirectory = directory + "/scratch"
         try FileSystem.makeDirectory(scratchDirectory)
         let scratch = DiskScratch(directory: scratchDirectory)
+        let identity = try PeerIdentity.load(from: directory)
         let driver = try await PinsetDriver.open(
-            path: directory + "/state.sqlite", log: SoloLog(), logger: log)
+            path: directory + "/state.sqlite", log: Self.makeLog(configuration.cluster), logger: log
+        )
+        let store = try ShardStore(
+            dataDirectory: directory, pool: SegmentPool(spareCount: Self.spareBufferCount),
+            workers: cores, scratch: scratch)
         peer = LocalPeer(
-            identity: try PeerIdentity.load(from: directory),
+            identity: identity,
             storageID: try StorageID.load(from: directory), name: configuration.peerName,
-            driver: driver,
-            store: try ShardStore(
-                dataDirectory: directory, pool: SegmentPool(spareCount: Self.spareBufferCount),
-                workers: cores, scratch: scratch),
-            roots: try RootRecords(dataDirectory: directory, workers: cores), workers: cores,
+            driver: driver, store: store,
+            roots: try RootRecords(dataDirectory: directory, workers: cores),
+            received: try ReceivedShards(
+                dataDirectory: directory, store: store, workers: cores), workers: cores,
             scratch: scratch,
             capacity: CapacityGauge(
                 dataDirectory: directory, limitByteCount: configuration.capacityByteCount,
                 headroomByteCount: configuration.headroomByteCount),
             log: log)
+        var reader = BlockReader(
+            store: store, workers: cores,
+            listNode: { [peer] in await StateRoutes.listNode($0, of: peer) })
+        cluster = try configuration.cluster.map { [peer, reader] settings in
+            let credentials = try PeerCredentials(
+                secret: settings.secret, identity: identity, now: Date())
+            return ClusterPort(
+                settings: settings, credentials: credentials,
+                client: PeerClient(credentials: credentials, workers: cores),
+                responder: PeerResponder(
+                    peer: peer, intake: ShardIntake(peer: peer), reader: reader, log: log))
+        }
+        reader.remote = cluster.map { [peer] in RemoteBlocks(peer: peer, client: $0.client) }
         api = APIResponder(
-            peer: peer, configuration: configuration,
+            peer: peer, client: cluster?.client, reader: reader, configuration: configuration,
             slabs: SlabPool(spareCount: Self.spareBufferCount), log: log)
+    }
+
+    private static func makeLog(_ cluster: ClusterConfiguration?) -> any ClusterLog {
+        guard let cluster else { return SoloLog() }
+        return EtcdLog(
+            client: EtcdClient(endpoints: cluster.etcd),
+            namespace: "ingestd-" + cluster.secret.fingerprint)
     }
 
     /// Serves until SIGTERM or SIGINT, then lets requests under way finish.
     func run() async throws {
         let application = Application(
-            responder: api, server: try serverBuilder(),
+            responder: api, server: try serverBuilder(tls: apiTLS()),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: "ingestd/" + Version.text, reuseAddress: true),
@@ -70,21 +98,60 @@ struct Daemon: Sendable {
             },
             logger: Logger(label: "http", factory: { _ in SwiftLogNoOpLogHandler() }))
         let ready = AsyncStream.makeStream(of: Void.self)
-        let services = ServiceGroup(
+        let places = AsyncStream.makeStream(of: PeerPlace.self)
+        var services: [any Service] = []
+        if let cluster {
+            services.append(try peerServer(cluster) { places.continuation.yield($0) })
+        } else {
+            places.continuation.yield(place())
+        }
+        services += [
+            PeerService(peer: peer, places: places.stream) { ready.continuation.finish() },
+            WaitingService(until: ready.stream, then: application),
+        ]
+        let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: [
-                    .init(
-                        service: PeerService(peer: peer) { ready.continuation.finish() },
-                        successTerminationBehavior: .gracefullyShutdownGroup),
-                    .init(
-                        service: WaitingService(until: ready.stream, then: application),
-                        successTerminationBehavior: .gracefullyShutdownGroup),
-                ],
+                services: services.map {
+                    .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup)
+                },
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: log))
-        try await services.run()
+        try await group.run()
     }
 
-    private func serverBuilder() throws -> HTTPServerBuilder {
+    private func place(addresses: [String] = []) -> PeerPlace {
+        PeerPlace(addresses: addresses, zone: configuration.zone, host: configuration.hostTag)
+    }
+
+    private func peerServer(
+        _ cluster: ClusterPort, whenListening: @escaping @Sendable (PeerPlace) -> Void
+    ) throws -> some Service {
+        let settings = cluster.settings
+        return Application(
+            responder: cluster.responder,
+            server: try serverBuilder(tls: cluster.credentials.serverConfiguration),
+            configuration: ApplicationConfiguration(
+                address: .hostname(settings.host, port: settings.port),
+                serverName: "ingestd/" + Version.text, reuseAddress: true),
+            onServerRunning: { channel in
+                let port = channel.localAddress?.port ?? settings.port
+                log.notice(
+                    "listening for peers",
+                    metadata: ["address": "\(channel.localAddress?.description ?? "?")"])
+                let address = settings.address(port: port, machineName: configuration.machineName)
+                whenListening(place(addresses: [address]))
+            },
+            logger: Logger(label: "peers", factory: { _ in SwiftLogNoOpLogHandler() }))
+    }
+
+    private func apiTLS() throws -> TLSConfiguration? {
+        guard let tls = configuration.tls else { return nil }
+        let chain = try NIOSSLCertificate.fromPEMFile(tls.certificate)
+        let key = try NIOSSLPrivateKey(file: tls.key, format: .pem)
+        return .makeServerConfiguration(
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+    }
+
+    private func serverBuilder(tls: TLSConfiguration?) throws -> HTTPServerBuilder {
         let seconds = configuration.idleTimeout.components.seconds
         let handlers: @Sendable () -> [any RemovableChannelHandler] = {
             [
@@ -99,14 +166,17 @@ struct Daemon: Sendable {
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: 64 << 10, maxHeaderListSize: 128 << 10,
                     maxHeaderFieldCount: 256)))
-        guard let tls = configuration.tls else { return http }
-        let chain = try NIOSSLCertificate.fromPEMFile(tls.certificate)
-        let key = try NIOSSLPrivateKey(file: tls.key, format: .pem)
-        return try .tls(
-            http,
-            tlsConfiguration: .makeServerConfiguration(
-                certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key)))
+        guard let tls else { return http }
+        return try .tls(http, tlsConfiguration: tls)
     }
+}
+
+/// What a peer of a cluster has besides its API.
+private struct ClusterPort: Sendable {
+    let settings: ClusterConfiguration
+    let credentials: PeerCredentials
+    let client: PeerClient
+    let responder: PeerResponder
 }
 
 enum DaemonError: Error, CustomStringConvertible {
@@ -124,12 +194,17 @@ enum DaemonError: Error, CustomStringConvertible {
 /// way can finish.
 private struct PeerService: Service {
     let peer: LocalPeer
+    /// Tells where this peer is, once that is known.
+    let places: AsyncStream<PeerPlace>
     let whenReady: @Sendable () -> Void
 
     func run() async throws {
         try await cancelWhenGracefulShutdown {
             do {
-                try await peer.run { whenReady() }
+                var known = places.makeAsyncIterator()
+                // The wait also ends when the group does.
+                guard let place = await known.next() else { return }
+                try await peer.run(at: place) { whenReady() }
             } catch is CancellationError {}
         }
     }

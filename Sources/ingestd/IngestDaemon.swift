@@ -12,7 +12,8 @@ struct IngestDaemon: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ingestd",
         abstract: "Takes large datasets in over HTTP, in shards that are content-addressed.",
-        version: Version.text, subcommands: [InitCommand.self, RunCommand.self],
+        version: Version.text,
+        subcommands: [InitCommand.self, RunCommand.self, SecretCommand.self],
         defaultSubcommand: RunCommand.self)
 }
 
@@ -49,6 +50,16 @@ struct InitCommand: AsyncParsableCommand {
     }
 }
 
+struct SecretCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "secret",
+        abstract: "Prints a new secret for a cluster; keep it in a file only its owner can read.")
+
+    func run() {
+        print(ClusterSecret.random().text)
+    }
+}
+
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Runs the daemon until SIGTERM or SIGINT.")
@@ -71,6 +82,24 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(help: "Name shown for this peer.")
     var name: String?
+
+    @Option(help: "Failure domain of this peer.")
+    var zone: String?
+
+    @Option(help: "The machine, when several peers share one.")
+    var hostTag: String?
+
+    @Option(help: "File with the secret of the cluster this peer belongs to.")
+    var clusterSecret: String?
+
+    @Option(help: "Client URLs of the cluster's etcd, with commas.")
+    var etcd: String?
+
+    @Option(help: "Address and port for other peers.")
+    var peerListen: String?
+
+    @Option(help: "HOST:PORT at which other peers reach this one.")
+    var advertise: String?
 
     @Option(help: "Uploads taken at once.")
     var maxUploads: String?
@@ -112,7 +141,9 @@ struct RunCommand: AsyncParsableCommand {
         let given: [(Setting, String?)] = [
             (.listen, listen), (.capacity, capacity), (.headroom, headroom), (.peerName, name),
             (.maxUploads, maxUploads), (.tlsCertificate, tlsCertificate), (.tlsKey, tlsKey),
-            (.tokenFile, tokenFile), (.logLevel, logLevel),
+            (.tokenFile, tokenFile), (.logLevel, logLevel), (.zone, zone), (.hostTag, hostTag),
+            (.clusterSecret, clusterSecret), (.etcd, etcd), (.peerListen, peerListen),
+            (.advertise, advertise),
         ]
         return given.reduce(into: [:]) { flags, pair in
             if let value = pair.1 { flags[pair.0.name] = value }

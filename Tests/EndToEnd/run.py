@@ -23,6 +23,7 @@ from daemon import CheckFailed, CheckSkipped, Daemon
 from wire import WireError
 import checks_acceptance
 import checks_client
+import checks_cluster
 import checks_lifecycle
 import checks_reading
 import checks_removal
@@ -32,7 +33,8 @@ import checks_upload
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CHECKS = [
     check for module in (
-        checks_acceptance, checks_upload, checks_reading, checks_space, checks_removal, checks_lifecycle, checks_client)
+        checks_acceptance, checks_upload, checks_reading, checks_space, checks_removal, checks_lifecycle, checks_client,
+        checks_cluster)
     for check in module.CHECKS]
 
 

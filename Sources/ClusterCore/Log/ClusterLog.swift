@@ -49,11 +49,30 @@ package protocol ClusterLog: Sendable {
     /// the log. Finishes at once where no peer can be lost.
     func expiredLeases() -> AsyncStream<ExpiredLease>
 
+    /// Shows other peers that this one is there, by one lease after another, until the task is
+    /// cancelled. Waits in silence where nobody can see it.
+    ///
+    /// - Parameter began: Told of each lease once others can see it.
+    func keepAlive(
+        _ peer: PeerID, began: @escaping @Sendable (_ lease: UInt64) async throws -> Void
+    ) async throws
+
     /// Lets the engine forget entries up to and including `index`. Peers keep their archives.
     func trim(through index: LogIndex) async throws(LogError)
 
     /// Ends the engine: everyone who waits in it is released with `closed`.
     func close()
+}
+
+extension ClusterLog {
+    /// For engines of one peer.
+    package func keepAlive(
+        _ peer: PeerID, began: @escaping @Sendable (_ lease: UInt64) async throws -> Void
+    ) async throws {
+        let (never, source) = AsyncStream.makeStream(of: Never.self)
+        for await _ in never {}
+        withExtendedLifetime(source) {}
+    }
 }
 
 /// A command on its way into the log.

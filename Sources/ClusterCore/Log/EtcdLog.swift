@@ -1,4 +1,5 @@
 import EtcdClient
+import Multiformats
 import Pinset
 import Synchronization
 
@@ -132,6 +133,16 @@ package final class EtcdLog: ClusterLog {
     }
 
     package var newestKnownIndex: LogIndex { newestKnown.withLock { $0 } }
+
+    /// Seconds without a sign of a peer after which others say that it is gone.
+    private static let leaseSeconds = 10
+
+    package func keepAlive(
+        _ peer: PeerID, began: @escaping @Sendable (UInt64) async throws -> Void
+    ) async throws {
+        try await EtcdLiveness(client: client, keys: keys, limits: limits)
+            .keepAlive(peer, seconds: Self.leaseSeconds, began: began)
+    }
 
     package func expiredLeases() -> AsyncStream<ExpiredLease> {
         EtcdLiveness(client: client, keys: keys, limits: limits).expirations()

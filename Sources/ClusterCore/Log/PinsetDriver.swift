@@ -1,4 +1,5 @@
 import Logging
+import Multiformats
 import Pinset
 
 /// Owns a peer's copy of the state and applies the log to it, a batch at a time.
@@ -159,6 +160,56 @@ extension PinsetDriver {
     package nonisolated func append(_ command: Command) async throws(LogError) -> Outcome {
         try await append(command, as: makeRequestID())
     }
+}
+
+// MARK: - Commands that must not be given up
+
+extension PinsetDriver {
+    /// Appends a command once, however long the log cannot be reached, until this peer stops.
+    @discardableResult
+    nonisolated func appendPersistently(
+        _ command: Command, logger: Logger
+    ) async throws -> Outcome {
+        let requestID = makeRequestID()
+        return try await persistently(logger) { () async throws(LogError) in
+            try await self.append(command, as: requestID)
+        }
+    }
+
+    /// Waits until everything is applied that was in the log when this began.
+    nonisolated func catchUp(logger: Logger) async throws {
+        let newest = try await persistently(logger) { () async throws(LogError) in
+            try await self.log.newestIndex()
+        }
+        try await waitUntilApplied(newest)
+    }
+
+    private nonisolated func persistently<Result: Sendable>(
+        _ logger: Logger, _ body: () async throws(LogError) -> Result
+    ) async throws -> Result {
+        var backoff = Backoff()
+        while true {
+            do throws(LogError) {
+                return try await body()
+            } catch {
+                switch error {
+                case .refused(_, .noQuorum), .unknownOutcome, .unavailable: break
+                case .refused, .closed, .trimmed, .foreignHistory: throw error
+                }
+                logger.warning("waiting for the log", metadata: ["cause": "\(error)"])
+            }
+            guard await backoff.wait() else { throw CancellationError() }
+        }
+    }
+
+    /// Shows others that `peer` is there until the task is cancelled; see `ClusterLog`.
+    nonisolated func keepAlive(
+        _ peer: PeerID, began: @escaping @Sendable (UInt64) async throws -> Void
+    ) async throws {
+        try await log.keepAlive(peer, began: began)
+    }
+
+    nonisolated func expiredLeases() -> AsyncStream<ExpiredLease> { log.expiredLeases() }
 }
 
 // MARK: - Reads

@@ -31,6 +31,14 @@ package struct CapacityGauge: Sendable {
         return min(limitByteCount ?? physical, physical)
     }
 
+    /// Refuses what would leave less free space than the peer needs for itself.
+    func checkSpool(for byteCount: Int) throws {
+        let free = try FileSystem.loadSpace(dataDirectory).freeByteCount
+        guard free - Self.ownByteCount >= byteCount else {
+            throw SpoolFull(neededByteCount: byteCount, freeByteCount: free - Self.ownByteCount)
+        }
+    }
+
     /// Disk space that shards being written have taken so far.
     private func stagedByteCount() throws -> Int {
         let staging = dataDirectory + "/staging"
@@ -50,5 +58,16 @@ package struct CapacityGauge: Sendable {
     static func isNoticeable(from known: Int, to measured: Int) -> Bool {
         let change = abs(measured - known)
         return change > min(64 << 20, max(known / 100, 1 << 20))
+    }
+}
+
+/// There is no disk space here to pass a shard on to other peers.
+package struct SpoolFull: Error, CustomStringConvertible {
+    let neededByteCount: Int
+    let freeByteCount: Int
+
+    package var description: String {
+        "a shard of \(neededByteCount) bytes cannot wait here until other peers have it: "
+            + "\(max(0, freeByteCount)) bytes are free on this peer's disk; upload through another peer"
     }
 }

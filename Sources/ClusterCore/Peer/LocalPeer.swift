@@ -6,6 +6,20 @@ import ShardPlanner
 import Spill
 import Synchronization
 
+/// Where a peer is, for other peers and for placement.
+package struct PeerPlace: Sendable {
+    /// HOST:PORT of its peer port; none where there are no other peers.
+    package var addresses: [String]
+    package var zone: String?
+    package var host: String?
+
+    package init(addresses: [String] = [], zone: String? = nil, host: String? = nil) {
+        self.addresses = addresses
+        self.zone = zone
+        self.host = host
+    }
+}
+
 /// This machine's part of the cluster: the log and its state, the shard files, and what keeps the
 /// two in agreement.
 package final class LocalPeer: Sendable {
@@ -15,18 +29,20 @@ package final class LocalPeer: Sendable {
     package let driver: PinsetDriver
     package let store: ShardStore
     package let roots: RootRecords
+    let received: ReceivedShards
     /// Hashing and disk work; a job never waits for another one.
     package let workers: WorkerPool
     package let scratch: any ScratchSpace
     package let reconciler: Reconciler
     private let capacity: CapacityGauge
-    private let log: Logger
+    let log: Logger
 
     package var id: PeerID { identity.peer }
 
     package init(
         identity: PeerIdentity, storageID: StorageID, name: String, driver: PinsetDriver,
-        store: ShardStore, roots: RootRecords, workers: WorkerPool, scratch: any ScratchSpace,
+        store: ShardStore, roots: RootRecords,
+        received: ReceivedShards, workers: WorkerPool, scratch: any ScratchSpace,
         capacity: CapacityGauge, log: Logger
     ) {
         self.identity = identity
@@ -35,28 +51,36 @@ package final class LocalPeer: Sendable {
         self.driver = driver
         self.store = store
         self.roots = roots
+        self.received = received
         self.workers = workers
         self.scratch = scratch
         self.capacity = capacity
         self.log = log
         reconciler = Reconciler(
-            peer: identity.peer, driver: driver, store: store, roots: roots, workers: workers,
+            peer: identity.peer, driver: driver, store: store, roots: roots,
+            received: received, workers: workers,
             log: log)
     }
 
     /// Applies the log, puts the disk in order, and then keeps state and disk in agreement until
     /// the task is cancelled.
     ///
-    /// - Parameter whenReady: Called once the peer can take uploads and answer reads.
-    package func run(whenReady: @escaping @Sendable () async throws -> Void) async throws {
+    /// - Parameters:
+    ///   - place: Where this peer is, for the others.
+    ///   - whenReady: Called once the peer can take uploads and answer reads.
+    package func run(
+        at place: PeerPlace, whenReady: @escaping @Sendable () async throws -> Void
+    ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.driver.run() }
             group.addTask {
-                try await self.start()
+                try await self.start(at: place)
                 try await whenReady()
                 try await withThrowingDiscardingTaskGroup { loops in
                     loops.addTask { try await self.reconciler.run() }
                     loops.addTask { try await self.reportCapacity() }
+                    loops.addTask { try await self.stayAlive() }
+                    loops.addTask { try await self.reportLostPeers() }
                 }
             }
             // Whichever ends first ends the peer; a failure of the log must not leave it half alive.
@@ -85,24 +109,15 @@ package final class LocalPeer: Sendable {
 
     /// Ends the claim on a copy; its file goes unless the state lists it.
     package func releaseClaim(_ copy: ShardCopyID) async throws {
-        guard let lastClaim = store.release(copy) else { return }
-        let held = try await driver.read { [id] state in
-            state.shard(copy.shard)?.copy(on: id)?.generation
-        }
-        guard held != copy.generation else { return }
-        try await workers.run { [store] in
-            try store.removeUnheld(copy, lastClaim: lastClaim)
-        }
+        try await reconciler.release(copy)
     }
 
     // MARK: Start
 
-    private func start() async throws {
-        try await perform(
-            .joinPeer(
-                PeerJoin(
-                    peer: id, name: name, storageID: storageID,
-                    capacityByteCount: try await measuredCapacity())))
+    private func start(at place: PeerPlace) async throws {
+        // What others did while this peer was away comes first: the disk is judged by it.
+        try await driver.catchUp(logger: log)
+        try await join(at: place)
         try await abortAbandonedUploads()
         try await workers.run { [store] in try store.sweepStaging() }
         await takeSpaceForLog()
@@ -113,6 +128,16 @@ package final class LocalPeer: Sendable {
                 .map { ShardCopyID(shard: $0.shard, generation: $0.generation) }
         }
         try await workers.run { [store] in try store.openCatalogue(readable: readable) }
+    }
+
+    private func join(at place: PeerPlace) async throws {
+        let outcome = try await driver.appendPersistently(
+            .joinPeer(
+                PeerJoin(
+                    peer: id, name: name, addresses: place.addresses, zone: place.zone,
+                    host: place.host, storageID: storageID,
+                    capacityByteCount: try await measuredCapacity())), logger: log)
+        if let refusal = outcome.refusal { throw CommandRefused(refusal: refusal) }
     }
 
     /// Bytes of SQLite's write-ahead log that have disk space from the start. SQLite begins to write
@@ -141,12 +166,18 @@ package final class LocalPeer: Sendable {
         for upload in open {
             log.notice(
                 "aborting an upload that a former process left", metadata: ["upload": "\(upload)"])
-            try await perform(
-                .abortUpload(upload, reason: "the daemon stopped while the upload was under way"))
+            try await driver.appendPersistently(
+                .abortUpload(upload, reason: "the daemon stopped while the upload was under way"),
+                logger: log)
         }
     }
 
     // MARK: Capacity
+
+    /// Whether a shard for other peers can wait here until it has reached them.
+    package func checkSpool(for byteCount: Int) async throws {
+        try await workers.run { [capacity] in try capacity.checkSpool(for: byteCount) }
+    }
 
     private func measuredCapacity() async throws -> Int {
         let used = try await driver.read { [id] in $0.peer(id)?.usedByteCount ?? 0 }
@@ -162,7 +193,8 @@ package final class LocalPeer: Sendable {
             let measured = try await measuredCapacity()
             let known = try await driver.read { [id] in $0.peer(id)?.capacityByteCount ?? 0 }
             if CapacityGauge.isNoticeable(from: known, to: measured) {
-                try await perform(.setCapacity(id, byteCount: measured))
+                try await driver.appendPersistently(
+                    .setCapacity(id, byteCount: measured), logger: log)
             }
         }
     }

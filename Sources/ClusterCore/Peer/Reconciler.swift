@@ -12,6 +12,7 @@ package final class Reconciler: Sendable {
     private let driver: PinsetDriver
     private let store: ShardStore
     private let roots: RootRecords
+    private let received: ReceivedShards
     private let workers: WorkerPool
     private let log: Logger
     private let bell = AsyncStream.makeStream(
@@ -23,12 +24,13 @@ package final class Reconciler: Sendable {
 
     init(
         peer: PeerID, driver: PinsetDriver, store: ShardStore, roots: RootRecords,
-        workers: WorkerPool, log: Logger
+        received: ReceivedShards, workers: WorkerPool, log: Logger
     ) {
         self.peer = peer
         self.driver = driver
         self.store = store
         self.roots = roots
+        self.received = received
         self.workers = workers
         self.log = log
     }
@@ -42,13 +44,19 @@ package final class Reconciler: Sendable {
     func run() async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask {
-                for await _ in await self.driver.effects() { self.wake() }
+                for await hints in await self.driver.effects() {
+                    try await self.makeReadable(after: hints)
+                    self.wake()
+                }
             }
             group.addTask {
                 for await _ in self.store.endsOfAwaitedReads { self.wake() }
             }
             group.addTask {
-                for await _ in self.bell.stream { try await self.dropWhatIsNotNeeded() }
+                for await _ in self.bell.stream {
+                    try await self.releaseWhatArrived()
+                    try await self.dropWhatIsNotNeeded()
+                }
             }
             group.addTask {
                 for await drop in self.gone.stream { try await self.confirm(drop) }
@@ -67,7 +75,7 @@ package final class Reconciler: Sendable {
         let present = Set(store.copies)
         // Files from before a pending drop go with it, so that the drop is confirmed.
         for copy in present.subtracting(held)
-        where dropped[copy.shard].map({ copy.generation >= $0 }) ?? true {
+        where dropped[copy.shard].map({ copy.generation >= $0 }) ?? true && !store.isClaimed(copy) {
             log.notice("removing a shard file no root needs", metadata: ["shard": "\(copy.shard)"])
             try await workers.run { [store] in try store.removeUnknown(copy) }
         }
@@ -77,6 +85,48 @@ package final class Reconciler: Sendable {
                 metadata: ["shard": "\(copy.shard)", "generation": "\(copy.generation)"])
         }
         try await dropWhatIsNotNeeded()
+    }
+
+    /// Lets blocks be found whose roots were committed.
+    private func makeReadable(after hints: EffectHints) async throws {
+        let copies = try await driver.read { [peer] state in
+            let copies =
+                hints.isIncomplete
+                ? state.holdings(of: peer).copies.filter { !state.roots(ofShard: $0.shard).isEmpty }
+                : hints.effects.flatMap { effect in
+                    guard case .uploadEnded(let upload) = effect else { return [Holdings.Copy]() }
+                    return state.copies(of: upload, on: peer)
+                }
+            return copies.map { ShardCopyID(shard: $0.shard, generation: $0.generation) }
+        }
+        guard !copies.isEmpty else { return }
+        try await workers.run { [store] in try store.makeReadable(copies) }
+    }
+
+    /// Ends the claims on what uploads of other peers have brought, once they have ended.
+    private func releaseWhatArrived() async throws {
+        let uploads = received.uploads
+        guard !uploads.isEmpty else { return }
+        let ended = try await driver.read { state in
+            uploads.filter { state.upload($0)?.isOpen != true }
+        }
+        for upload in ended {
+            let copies = try await received.forget(upload)
+            try await workers.run { [store] in
+                try store.removeStaging(upload: upload.description)
+            }
+            for copy in copies { try await release(copy) }
+        }
+    }
+
+    /// Ends the claim on a copy; its file goes unless the state lists it.
+    func release(_ copy: ShardCopyID) async throws {
+        guard let lastClaim = store.release(copy) else { return }
+        let held = try await driver.read { [peer] state in
+            state.shard(copy.shard)?.copy(on: peer)?.generation
+        }
+        guard held != copy.generation else { return }
+        try await workers.run { [store] in try store.removeUnheld(copy, lastClaim: lastClaim) }
     }
 
     private func dropWhatIsNotNeeded() async throws {
@@ -100,8 +150,8 @@ package final class Reconciler: Sendable {
     /// Tells the state that the space of dropped copies is free.
     private func confirm(_ drop: DroppedShard) async throws {
         // A refusal says that the state has forgotten the drop already, which is as good.
-        _ = try await driver.append(
-            .confirmDropped(peer, shard: drop.shard, generation: drop.generation))
+        try await driver.appendPersistently(
+            .confirmDropped(peer, shard: drop.shard, generation: drop.generation), logger: log)
         removing.withLock { _ = $0.remove(drop) }
     }
 

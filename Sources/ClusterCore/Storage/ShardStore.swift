@@ -142,7 +142,7 @@ package final class ShardStore: Sendable {
     /// - Parameter upload: Names a directory below staging; made when missing.
     package func makeWriter(upload: String, number: Int) async throws -> ShardWriter {
         let folder = stagingDirectory + "/" + upload
-        let path = folder + "/\(number)"
+        let path = stagedPath(upload, number)
         let file = try await workers.run {
             try FileSystem.makeDirectory(folder)
             return try FileDescriptor(path, for: .create, isDirect: true)
@@ -203,6 +203,33 @@ package final class ShardStore: Sendable {
         }
         try FileSystem.synchronizeDirectory(directory)
         return renewed
+    }
+
+    /// Claims the newest copy of a shard that is here.
+    func claimNewest(of shard: CID) -> ShardCopyID? {
+        state.withLock { state in
+            let newest = state.names.keys.filter { $0.shard == shard }
+                .max { $0.generation < $1.generation }
+            if let newest { state.claim(newest) }
+            return newest
+        }
+    }
+
+    func isClaimed(_ copy: ShardCopyID) -> Bool { state.withLock { $0.claims[copy] != nil } }
+
+    /// Opens a shard that is still in staging, for sending it.
+    package func open(_ staged: StagedShard) throws -> ShardFile {
+        try ShardFile(
+            path: staged.path, copy: ShardCopyID(shard: staged.cid, generation: 0), serial: 0)
+    }
+
+    /// Removes a shard from staging, whole or not, that is not to stay here.
+    package func removeStaged(upload: String, number: Int) throws {
+        try FileSystem.removeFile(stagedPath(upload, number))
+    }
+
+    private func stagedPath(_ upload: String, _ number: Int) -> String {
+        stagingDirectory + "/" + upload + "/\(number)"
     }
 
     /// Ends a claim.

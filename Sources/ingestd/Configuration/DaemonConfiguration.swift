@@ -13,6 +13,7 @@ enum ConfigurationError: Error, CustomStringConvertible {
     case value(Setting, given: String, allowed: String)
     case exposed(address: String, missing: String)
     case halfTLS
+    case halfCluster
 
     var description: String {
         switch self {
@@ -28,6 +29,8 @@ enum ConfigurationError: Error, CustomStringConvertible {
         case .exposed(let address, let missing):
             "refusing to listen on \(address), which others can reach, without \(missing); set "
                 + "api.tls-certificate, api.tls-key and api.token-file, or listen on 127.0.0.1"
+        case .halfCluster:
+            "cluster.secret-file and cluster.etcd go together; one of them is missing"
         case .halfTLS: "api.tls-certificate and api.tls-key go together; one of them is missing"
         }
     }
@@ -46,6 +49,11 @@ struct DaemonConfiguration: Sendable {
     var capacityByteCount: Int?
     var headroomByteCount: Int
     var logLevel: Logger.Level
+    var zone: String?
+    var hostTag: String?
+    /// `nil` for a machine that is alone.
+    var cluster: ClusterConfiguration?
+    var machineName: String
 
     /// Reads the settings: flags before environment before file before defaults.
     ///
@@ -104,6 +112,11 @@ struct DaemonConfiguration: Sendable {
         self.logLevel = logLevel
         let (certificate, key) = (values.text(.tlsCertificate), values.text(.tlsKey))
         guard certificate.isEmpty == key.isEmpty else { throw ConfigurationError.halfTLS }
+        self.machineName = machineName
+        let (zone, hostTag) = (values.text(.zone), values.text(.hostTag))
+        self.zone = zone.isEmpty ? nil : zone
+        self.hostTag = hostTag.isEmpty ? nil : hostTag
+        cluster = try ClusterConfiguration(values)
         tls = certificate.isEmpty ? nil : (certificate, key)
         token = try values.token(.tokenFile)
         try refuseExposure()

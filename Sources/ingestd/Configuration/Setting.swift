@@ -37,6 +37,28 @@ struct Setting: Sendable {
     static let peerName = Setting(
         name: "peer.name", defaultValue: "",
         help: "Name shown for this peer. Empty: the name of the machine.")
+    static let zone = Setting(
+        name: "peer.zone", defaultValue: "",
+        help: "Failure domain of this peer, such as a room: copies go to different ones first.")
+    static let hostTag = Setting(
+        name: "peer.host", defaultValue: "",
+        help: "The machine, when several peers share one: copies go to different ones next.")
+    static let clusterSecret = Setting(
+        name: "cluster.secret-file", defaultValue: "",
+        help:
+            "File with the 64 hexadecimal digits all peers of a cluster share (ingestd secret makes\n"
+            + "them). Empty: this machine is alone.")
+    static let etcd = Setting(
+        name: "cluster.etcd", defaultValue: "",
+        help: "Client URLs of the etcd that holds the cluster's log, with commas between them.")
+    static let peerListen = Setting(
+        name: "cluster.listen", defaultValue: "0.0.0.0:9096",
+        help: "Address and port for other peers. Whoever does not know the secret gets no byte.")
+    static let advertise = Setting(
+        name: "cluster.advertise", defaultValue: "",
+        help:
+            "HOST:PORT at which other peers reach this one. Empty: what is listened on, with the\n"
+            + "name of the machine for 0.0.0.0.")
     static let capacity = Setting(
         name: "storage.capacity", defaultValue: "",
         help:
@@ -51,8 +73,8 @@ struct Setting: Sendable {
         help: "trace, debug, info, notice, warning, error or critical.")
 
     static let all = [
-        listen, tlsCertificate, tlsKey, tokenFile, idleTimeout, maxUploads, peerName, capacity,
-        headroom, logLevel,
+        listen, tlsCertificate, tlsKey, tokenFile, idleTimeout, maxUploads, peerName, zone, hostTag,
+        clusterSecret, etcd, peerListen, advertise, capacity, headroom, logLevel,
     ]
 
     /// The configuration file that `init` writes: every setting with its default, commented out.

@@ -21,19 +21,19 @@ struct APIResponder: HTTPResponder {
     private let peer: LocalPeer
     private let log: Logger
 
-    init(peer: LocalPeer, configuration: DaemonConfiguration, slabs: SlabPool, log: Logger) {
+    init(
+        peer: LocalPeer, client: PeerClient?, reader: BlockReader,
+        configuration: DaemonConfiguration, slabs: SlabPool, log: Logger
+    ) {
         self.peer = peer
         self.log = log
         token = configuration.token
         slots = UploadSlots(limit: configuration.maxUploads)
         metrics = DaemonMetrics()
-        add = AddRoute(peer: peer, slabs: slabs, slots: slots, metrics: metrics, log: log)
+        add = AddRoute(
+            peer: peer, client: client, slabs: slabs, slots: slots, metrics: metrics, log: log)
         state = StateRoutes(peer: peer)
-        content = ContentRoute(
-            reader: BlockReader(
-                store: peer.store, workers: peer.workers,
-                listNode: { [peer] in await StateRoutes.listNode($0, of: peer) }),
-            scratch: peer.scratch, metrics: metrics)
+        content = ContentRoute(reader: reader, scratch: peer.scratch, metrics: metrics)
     }
 
     func respond(to request: Request, context: APIContext) async throws -> Response {

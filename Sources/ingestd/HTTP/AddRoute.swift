@@ -20,6 +20,8 @@ extension HTTPField.Name {
 /// `POST /add` and `POST /api/v0/add`: one upload, from its first byte to its root.
 struct AddRoute: Sendable {
     let peer: LocalPeer
+    /// `nil` where there are no other peers.
+    let client: PeerClient?
     let slabs: SlabPool
     let slots: UploadSlots
     let metrics: DaemonMetrics
@@ -36,11 +38,10 @@ struct AddRoute: Sendable {
         let slot = try slots.take()
         var random = SystemRandomNumberGenerator()
         let id = UploadID(high: random.next(), low: random.next())
-        let lines = AnswerLines(
-            dialect: dialect, streams: parameters.streamsOutput, allocations: [peer.id])
+        let lines = AnswerLines(dialect: dialect, streams: parameters.streamsOutput)
         let length = request.headers[.contentLength].flatMap { Int($0) }
         let session = try await UploadSession(
-            peer: peer, id: id,
+            peer: peer, client: client, id: id,
             options: try uploadOptions(parameters, expectedByteCount: isCompressed ? nil : length),
             log: log, report: lines.add)
         let content: any UploadContent

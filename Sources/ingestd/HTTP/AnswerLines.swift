@@ -16,33 +16,34 @@ enum AnswerDialect: Sendable {
 final class AnswerLines {
     private let dialect: AnswerDialect
     private let streams: Bool
-    private let allocations: [PeerID]
     private var bytes: [UInt8] = []
     /// The newest line; the last of all is the root's.
-    private var held: ImportedEntry?
+    private var held: (entry: ImportedEntry, allocations: [PeerID])?
     private var isFirst = true
 
     /// - Parameter streams: One object a line, soon after it is known; otherwise one JSON array.
-    init(dialect: AnswerDialect, streams: Bool, allocations: [PeerID]) {
+    init(dialect: AnswerDialect, streams: Bool) {
         self.dialect = dialect
         self.streams = streams
-        self.allocations = allocations
     }
 
     /// Whether there is enough to begin the answer with, or to go on. Until then an error becomes
     /// its status.
     var isReady: Bool { bytes.count >= (streams ? 32 << 10 : 1 << 20) }
 
-    func add(_ entry: ImportedEntry) {
-        if let held { append(held) }
-        held = entry
+    /// - Parameter allocations: Peers that the entry's newest blocks go to.
+    func add(_ entry: ImportedEntry, allocations: [PeerID]) {
+        if let held { append(held.entry, held.allocations) }
+        held = (entry, allocations)
     }
 
     /// The upload is committed.
     func closeWith(_ root: ImportedEntry) {
-        if let held, held.cid != root.cid || held.path != root.path { append(held) }
+        if let held, held.entry.cid != root.cid || held.entry.path != root.path {
+            append(held.entry, held.allocations)
+        }
+        append(root, held?.allocations ?? [])
         held = nil
-        append(root)
         endArray()
     }
 
@@ -71,7 +72,7 @@ final class AnswerLines {
         if !streams { bytes += Array("]\n".utf8) }
     }
 
-    private func append(_ entry: ImportedEntry) {
+    private func append(_ entry: ImportedEntry, _ allocations: [PeerID]) {
         separate()
         switch dialect {
         case .cluster:

@@ -52,6 +52,11 @@ struct Problem: Error, Sendable {
         case let error as EntityBytesError: self.init(.badParameter, "\(error)")
         case let error as PosixIO.IOError: self.init(error)
         case let error as LogError: self.init(.unavailable, "\(error)")
+        case let error as SpoolFull: self.init(.noSpace, "\(error)")
+        case let error as ShardDeliveryError: self.init(.unavailable, "\(error)")
+        case let error as ShardIntakeError: self.init(.conflict, "\(error)")
+        case let error as ShardReceiveError: self.init(.badCAR, "\(error)")
+        case let error as PeerCertificateError: self.init(.forbidden, "\(error)")
         case is HTTPParserError:
             self.init(
                 .bodyCut,

@@ -10,6 +10,7 @@ enum Route: Equatable, Sendable {
     case joinPeer
     case removePeer(String)
     case drainPeer(String)
+    case undrainPeer(String)
     case allocations
     case allocation(String)
     case pins
@@ -54,7 +55,8 @@ enum Route: Equatable, Sendable {
         case ("version", 1): [(.get, .version)]
         case ("peers", 1): [(.get, .peers), (.post, .joinPeer)]
         case ("peers", 2): [(.delete, .removePeer(words[1]))]
-        case ("peers", 3) where words[2] == "drain": [(.post, .drainPeer(words[1]))]
+        case ("peers", 3) where words[2] == "drain":
+            [(.post, .drainPeer(words[1])), (.delete, .undrainPeer(words[1]))]
         case ("allocations", 1): [(.get, .allocations)]
         case ("allocations", 2): [(.get, .allocation(words[1]))]
         case ("pins", 1): [(.get, .pins)]
@@ -84,7 +86,7 @@ enum Route: Equatable, Sendable {
         case .version: "/version"
         case .peers, .joinPeer: "/peers"
         case .removePeer: "/peers/{id}"
-        case .drainPeer: "/peers/{id}/drain"
+        case .drainPeer, .undrainPeer: "/peers/{id}/drain"
         case .allocations: "/allocations"
         case .allocation: "/allocations/{cid}"
         case .pins: "/pins"

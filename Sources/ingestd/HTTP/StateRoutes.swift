@@ -17,7 +17,9 @@ struct StateRoutes: Sendable {
         case .identity: try .json(try await identity())
         case .version: try .json(VersionDocument(version: Version.text))
         case .peers: try .lines(try await members())
-        case .removePeer(let text), .drainPeer(let text): throw try unknownPeer(text)
+        case .removePeer(let text): try await removePeer(text, QueryString.parse(target.query))
+        case .drainPeer(let text): try await setDraining(text, true)
+        case .undrainPeer(let text): try await setDraining(text, false)
         case .allocations: try await allocations(QueryString.parse(target.query))
         case .allocation(let text): try .json(try await pinDocument(Self.cid(text)))
         case .pins: try await pins(QueryString.parse(target.query))
@@ -65,16 +67,36 @@ struct StateRoutes: Sendable {
                 state: record.status != .up ? "down" : record.isDraining ? "draining" : "up"))
     }
 
-    private func unknownPeer(_ text: String) throws -> Problem {
+    private func setDraining(_ text: String, _ isDraining: Bool) async throws -> Response {
+        let member = try await member(text)
+        try await peer.perform(isDraining ? .drainPeer(member) : .undrainPeer(member))
+        return Response(status: .noContent)
+    }
+
+    private func removePeer(_ text: String, _ query: [QueryItem]) async throws -> Response {
+        let member = try await member(text)
+        guard member != peer.id else {
+            throw Problem(
+                .conflict, "\(member) is this peer; ask another one to remove it, or stop it")
+        }
+        let acceptsLoss = query.contains { $0.name == "accept-loss" && $0.value == "true" }
+        try await peer.perform(.forgetPeer(member, acceptingLoss: acceptsLoss))
+        return Response(status: .noContent)
+    }
+
+    private func member(_ text: String) async throws -> PeerID {
         let id: PeerID
         do {
             id = try PeerID(text)
         } catch {
-            return Problem(.badPeerID, "'\(text.prefix(80))' is not a peer ID: \(error)")
+            throw Problem(.badPeerID, "'\(text.prefix(80))' is not a peer ID: \(error)")
         }
-        return id == peer.id
-            ? Problem(.conflict, "\(id) is this peer, the only one; its shards have nowhere to go")
-            : Problem(.peerNotFound, "peer \(id) is not a member; GET /peers lists those who are")
+        let isKnown = try await peer.driver.read { $0.peer(id) != nil }
+        guard isKnown else {
+            throw Problem(
+                .peerNotFound, "peer \(id) is not a member; GET /peers lists those who are")
+        }
+        return id
     }
 
     // MARK: Pins

@@ -15,7 +15,7 @@ final class UploadSession: BlockSink {
     /// A shard being sealed. The task is the only one that still touches its writer.
     private struct Sealing {
         let number: Int
-        let task: Task<ShardCopyID, any Error>
+        let task: Task<SealedCopy, any Error>
     }
 
     /// What is written while the shard is open.
@@ -34,6 +34,7 @@ final class UploadSession: BlockSink {
 
     let id: UploadID
     private let peer: LocalPeer
+    private let client: PeerClient?
     private let name: String
     private let log: Logger
     private var packer: ShardPacker
@@ -45,8 +46,12 @@ final class UploadSession: BlockSink {
     private var clusterNodes: [ListNodeBlock] = []
     private var sealing: [Sealing] = []
     private var claims: [ShardCopyID] = []
+    /// All sealed shards in order, with the generation of the copy here or 0.
+    private var sealed: [ShardCopyID] = []
     /// Called for every finished file, symlink and directory.
-    private let report: (ImportedEntry) -> Void
+    private let report: (ImportedEntry, [PeerID]) -> Void
+    /// Peers of the newest shard.
+    private var allocations: [PeerID] = []
     /// File bytes still expected, for a reservation that is no larger than the upload.
     private var expectedByteCount: Int?
     private(set) var shardCount = 0
@@ -58,10 +63,11 @@ final class UploadSession: BlockSink {
     ///
     /// - Throws: `Refusal.noSpace` and its like as `CommandRefused` when what is expected cannot fit.
     init(
-        peer: LocalPeer, id: UploadID, options: UploadOptions, log: Logger,
-        report: @escaping (ImportedEntry) -> Void
+        peer: LocalPeer, client: PeerClient?, id: UploadID, options: UploadOptions, log: Logger,
+        report: @escaping (ImportedEntry, [PeerID]) -> Void
     ) async throws {
         self.peer = peer
+        self.client = client
         self.id = id
         self.log = log
         self.report = report
@@ -96,7 +102,7 @@ final class UploadSession: BlockSink {
     }
 
     func entryDone(_ entry: ImportedEntry) async throws {
-        report(entry)
+        report(entry, allocations)
     }
 
     // MARK: Shards
@@ -106,7 +112,11 @@ final class UploadSession: BlockSink {
         let byteCount = firstReservation
         let outcome = try await peer.perform(
             .reserveShard(id, number: number, byteCount: byteCount))
-        guard case .reserved = outcome else { preconditionFailure("reserving answers with peers") }
+        guard case .reserved(let reserved) = outcome else {
+            preconditionFailure("reserving answers with peers")
+        }
+        allocations = reserved.peers
+        if !reserved.peers.contains(peer.id) { try await peer.checkSpool(for: byteCount) }
         shardCount += 1
         let writer = try await peer.store.makeWriter(upload: id.description, number: number)
         writer.reservedByteCount = byteCount
@@ -145,7 +155,10 @@ final class UploadSession: BlockSink {
         if sealing.count >= Self.sealingLimit { try await finishOldestSealing() }
         let list = links.finish()
         if let leaf = try shardLinks.append(list.root) { clusterNodes.append(leaf) }
-        let job = SealJob(peer: peer, upload: id, number: closing.number, writer: closing.writer)
+        let job = SealJob(
+            delivery: ShardDelivery(
+                peer: peer, client: client, upload: id, number: closing.number),
+            writer: closing.writer)
         // Not a child of a task group, because the group's scope would have to be the upload itself;
         // `finish` and `abort` await every one of these.
         let task = Task { try await job.run(listNodes: list.blocks) }
@@ -155,7 +168,8 @@ final class UploadSession: BlockSink {
     private func finishOldestSealing() async throws {
         let copy = try await sealing[0].task.value
         sealing.removeFirst()
-        claims.append(copy)
+        sealed.append(copy.own ?? ShardCopyID(shard: copy.shard, generation: 0))
+        if let own = copy.own { claims.append(own) }
     }
 
     // MARK: End
@@ -168,7 +182,7 @@ final class UploadSession: BlockSink {
         let record = RootRecordFile(
             upload: id, root: root, clusterDAG: list.root, name: name,
             clusterNodes: clusterNodes + list.blocks,
-            shards: claims)
+            shards: sealed)
         try await peer.roots.write(record)
         let commit = UploadCommit(
             root: root, clusterDAG: list.root, shardCount: shardCount,
@@ -187,7 +201,7 @@ final class UploadSession: BlockSink {
         shard = nil
         for one in sealing {
             // One that failed has claimed nothing, and is why we abort.
-            if let copy = try? await one.task.value { claims.append(copy) }
+            if let own = try? await one.task.value.own { claims.append(own) }
         }
         sealing = []
         // First: on a full disk, the state may need the space to record the end.
@@ -229,53 +243,28 @@ final class UploadSession: BlockSink {
     }
 }
 
-/// Seals one shard: list nodes, index, header, fsync, final name, state.
+/// Seals one shard (list nodes, index, header, fsync) and delivers it.
 ///
 /// `@unchecked Sendable`: the session hands the writer over and never touches it again.
 private struct SealJob: @unchecked Sendable {
-    let peer: LocalPeer
-    let upload: UploadID
-    let number: Int
+    let delivery: ShardDelivery
     let writer: ShardWriter
 
-    func run(listNodes: [ListNodeBlock]) async throws -> ShardCopyID {
+    func run(listNodes: [ListNodeBlock]) async throws -> SealedCopy {
+        let staged: StagedShard
         do {
-            return try await seal(listNodes)
+            staged = try await writer.seal(listNodes: listNodes)
         } catch {
             await writer.abandon()
             throw error
         }
+        return SealedCopy(shard: staged.cid, own: try await delivery.run(staged))
     }
+}
 
-    private func seal(_ listNodes: [ListNodeBlock]) async throws -> ShardCopyID {
-        let staged = try await writer.seal(listNodes: listNodes)
-        var copy = ShardCopyID(
-            shard: staged.cid, generation: try await peer.generation(ofShard: staged.cid))
-        _ = try await peer.workers.run { [store = peer.store, copy] in
-            try store.install(staged, generation: copy.generation)
-        }
-        let description = ShardDescription(
-            cid: staged.cid, blockCount: staged.blockCount,
-            payloadByteCount: staged.payloadByteCount, fileByteCount: staged.fileByteCount,
-            depth: staged.depth)
-        while true {
-            let receipt = Receipt(
-                peer: peer.id, storageID: peer.storageID, generation: copy.generation,
-                fileByteCount: staged.fileByteCount)
-            do {
-                try await peer.perform(
-                    .sealShard(upload, number: number, description, receipts: [receipt]))
-                return copy
-            } catch let error as CommandRefused {
-                guard case .receiptOutdated(_, _, let dropped) = error.refusal else {
-                    try await peer.releaseClaim(copy)
-                    throw error
-                }
-                // The same shard was unpinned between the two steps: this file is a new copy of it.
-                copy = try await peer.workers.run { [store = peer.store, copy] in
-                    try store.renew(copy, generation: dropped)
-                }
-            }
-        }
-    }
+/// A shard that is sealed and where its promise holds.
+private struct SealedCopy: Sendable {
+    let shard: CID
+    /// The copy on this peer, if there is one.
+    let own: ShardCopyID?
 }

@@ -12,10 +12,18 @@ enum BlockReadError: Error, CustomStringConvertible {
     /// The bytes on disk do not match the CID.
     case corrupt(CID, shard: CID)
 
+    /// Whether the block may be whole elsewhere.
+    var otherCopiesMayDo: Bool {
+        switch self {
+        case .notFound, .corrupt: true
+        case .tooLarge: false
+        }
+    }
+
     var description: String {
         switch self {
         case .notFound(let cid):
-            "block \(cid) is in no shard of a committed root on this peer"
+            "block \(cid) is in no shard of a committed root that a live peer has"
         case .tooLarge(let cid, let byteCount):
             "block \(cid) has \(byteCount) bytes, more than the \(ReadingLimits.maximumBlockByteCount) "
                 + "that are served as one block"
@@ -32,14 +40,29 @@ struct BlockReader: Sendable {
     let workers: WorkerPool
     /// Finds the blocks that are derived from the state instead of stored in a shard.
     let listNode: @Sendable (CID) async -> [UInt8]?
+    /// `nil` where there are no other peers.
+    var remote: RemoteBlocks?
 
     /// Starts to fetch a block; its bytes are verified.
     func start(_ cid: CID) -> Completion<ByteBuffer> {
         workers.start { [store] in try Self.load(cid, from: store) }
     }
 
-    /// Fetches a block and waits for it.
+    /// Fetches a block, from whichever peer has it, and waits for it.
     func block(_ cid: CID) async throws -> ByteBuffer {
+        do {
+            return try await localBlock(cid)
+        } catch let error as BlockReadError {
+            guard let remote, error.otherCopiesMayDo,
+                let bytes = try await remote.load(
+                    cid, limit: ReadingLimits.maximumBlockByteCount)
+            else { throw error }
+            return bytes
+        }
+    }
+
+    /// Fetches a block from this peer alone.
+    func localBlock(_ cid: CID) async throws -> ByteBuffer {
         if let data = cid.identityData { return ByteBuffer(bytes: data) }
         do {
             return try await start(cid).value()
@@ -75,8 +98,21 @@ struct BlockPrefetcher {
     /// Blocks under way or waiting; with blocks of 1 MiB, 8 MiB a reader.
     static let windowBlockCount = 8
 
+    private enum Fetch {
+        /// From this peer's disk: without a task, which is cheaper.
+        case local(Completion<ByteBuffer>)
+        case anywhere(Task<ByteBuffer, any Error>)
+
+        func value() async throws -> ByteBuffer {
+            switch self {
+            case .local(let completion): try await completion.value()
+            case .anywhere(let task): try await task.value
+            }
+        }
+    }
+
     private let reader: BlockReader
-    private var underWay: [(cid: CID, completion: Completion<ByteBuffer>)] = []
+    private var underWay: [(cid: CID, fetch: Fetch)] = []
 
     init(_ reader: BlockReader) {
         self.reader = reader
@@ -86,7 +122,11 @@ struct BlockPrefetcher {
     mutating func expect(_ cids: [CID]) {
         for cid in cids where underWay.count < Self.windowBlockCount {
             if underWay.contains(where: { $0.cid == cid }) { continue }
-            underWay.append((cid, reader.start(cid)))
+            if reader.remote == nil {
+                underWay.append((cid, .local(reader.start(cid))))
+            } else {
+                underWay.append((cid, .anywhere(Task { [reader] in try await reader.block(cid) })))
+            }
         }
     }
 
@@ -95,8 +135,8 @@ struct BlockPrefetcher {
         guard let index = underWay.firstIndex(where: { $0.cid == cid }) else {
             return try await reader.block(cid)
         }
-        let completion = underWay[index].completion
+        let fetch = underWay[index].fetch
         underWay.removeFirst(index + 1)
-        return try await completion.value()
+        return try await fetch.value()
     }
 }

@@ -1,0 +1,203 @@
+import AsyncHTTPClient
+import Foundation
+import Multiformats
+import NIOCore
+import NIOHTTP1
+import Pinset
+import PosixIO
+import ShardPlanner
+import Synchronization
+
+/// Why another peer did not do what it was asked for.
+package enum PeerError: Error, CustomStringConvertible {
+    case noAddress(PeerID)
+    case unreachable(PeerID, cause: String)
+    case refused(PeerID, status: Int, message: String)
+    case badReceipt(PeerID, String)
+
+    package var description: String {
+        switch self {
+        case .noAddress(let peer):
+            "peer \(peer) says no address; set cluster.advertise there and restart it"
+        case .unreachable(let peer, let cause): "peer \(peer) does not answer: \(cause)"
+        case .refused(let peer, let status, let message):
+            "peer \(peer) refused (\(status)): \(message)"
+        case .badReceipt(let peer, let reason): "the receipt of peer \(peer) is void: \(reason)"
+        }
+    }
+}
+
+/// A shard on its way to peers.
+package struct OutgoingShard: Sendable {
+    package let upload: UploadID
+    package let number: Int
+    package let staged: StagedShard
+    package let file: ShardFile
+
+    package init(upload: UploadID, number: Int, staged: StagedShard, file: ShardFile) {
+        self.upload = upload
+        self.number = number
+        self.staged = staged
+        self.file = file
+    }
+}
+
+/// Calls other peers on their peer ports.
+///
+/// Each peer has connections of its own, on which its certificate must name that very peer.
+package final class PeerClient: Sendable {
+    private struct Line {
+        let address: String
+        let http: HTTPClient
+    }
+
+    /// A transfer may take this long, plus a second for each mebibyte.
+    private static let patience = Duration.seconds(30)
+    private static let answerByteCountLimit = 1 << 20
+
+    private let credentials: PeerCredentials
+    private let workers: WorkerPool
+    private let lines = Mutex<[PeerID: Line]>([:])
+
+    package init(credentials: PeerCredentials, workers: WorkerPool) {
+        self.credentials = credentials
+        self.workers = workers
+    }
+
+    deinit {
+        // Nobody waits for it: only calls under way could make it fail, and they keep this alive.
+        for line in lines.withLock({ $0.values }) { line.http.shutdown { _ in } }
+    }
+
+    /// Sends a shard, and waits until it is durable there.
+    package func put(
+        _ shard: OutgoingShard, allocationVersion: Int, minimumIndex: LogIndex, on peer: PeerRecord
+    ) async throws -> Receipt {
+        let cid = shard.staged.cid
+        let path =
+            "/peer/uploads/\(shard.upload)/shards/\(shard.number)?shard=\(cid)"
+            + "&blocks=\(shard.staged.blockCount)&version=\(allocationVersion)"
+            + "&index=\(minimumIndex)"
+        let range = shard.file.payloadRange
+        let seconds = Int64(range.count >> 20)
+        let body = HTTPClientRequest.Body.stream(
+            FilePieces(file: shard.file, range: range, workers: workers),
+            length: .known(Int64(range.count)))
+        let bytes = try await call(
+            .PUT, path, on: peer, body: body, timeout: Self.patience + .seconds(seconds),
+            limit: Self.answerByteCountLimit)
+        let receipt: SignedReceipt
+        do {
+            receipt = try JSONDecoder().decode(
+                SignedReceipt.self, from: Data(bytes.readableBytesView))
+        } catch {
+            throw PeerError.badReceipt(peer.peer, "it cannot be read: \(error)")
+        }
+        return try receipt.verified(
+            shard: cid, upload: shard.upload, number: shard.number, from: peer.peer)
+    }
+
+    /// A block as the peer has it, not verified; `nil` when it has none.
+    package func block(_ cid: CID, limit: Int, from peer: PeerRecord) async throws -> ByteBuffer? {
+        do {
+            return try await call(
+                .GET, "/peer/blocks/\(cid)", on: peer, timeout: Self.patience, limit: limit)
+        } catch PeerError.refused(_, 404, _) {
+            return nil
+        }
+    }
+
+    // MARK: Calls
+
+    private func call(
+        _ method: HTTPMethod, _ path: String, on peer: PeerRecord,
+        body: HTTPClientRequest.Body? = nil, timeout: Duration, limit: Int
+    ) async throws -> ByteBuffer {
+        guard let address = peer.addresses.first, let colon = address.lastIndex(of: ":") else {
+            throw PeerError.noAddress(peer.peer)
+        }
+        let port = address[address.index(after: colon)...]
+        var request = HTTPClientRequest(
+            url: "https://\(PeerCredentials.serverName(of: peer.peer)):\(port)\(path)")
+        request.method = method
+        request.body = body
+        let http = client(for: peer.peer, at: address, host: String(address[..<colon]))
+        do {
+            let response = try await http.execute(
+                request, timeout: TimeAmount(timeout))
+            let bytes = try await response.body.collect(upTo: limit)
+            guard response.status == .ok else {
+                throw PeerError.refused(
+                    peer.peer, status: Int(response.status.code),
+                    message: String(buffer: bytes).trimmingCharacters(in: .whitespacesAndNewlines))
+            }
+            return bytes
+        } catch let error as PeerError {
+            throw error
+        } catch {
+            if Task.isCancelled { throw CancellationError() }
+            throw PeerError.unreachable(peer.peer, cause: String(describing: error))
+        }
+    }
+
+    /// The connections to a peer; new ones when it has moved.
+    private func client(for peer: PeerID, at address: String, host: String) -> HTTPClient {
+        let (http, old) = lines.withLock { lines -> (HTTPClient, HTTPClient?) in
+            let known = lines[peer]
+            if let known, known.address == address { return (known.http, nil) }
+            var settings = HTTPClient.Configuration()
+            settings.tlsConfiguration = credentials.clientConfiguration
+            // The certificate names the peer, whatever the address is.
+            settings.dnsOverride = [PeerCredentials.serverName(of: peer): host]
+            settings.httpVersion = .http1Only
+            settings.redirectConfiguration = .disallow
+            settings.timeout = .init(connect: .seconds(3))
+            settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
+            settings.connectionPool.retryConnectionEstablishment = false
+            let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+            lines[peer] = Line(address: address, http: http)
+            return (http, known?.http)
+        }
+        old?.shutdown { _ in }
+        return http
+    }
+}
+
+/// A run of a file in pieces, each read on a worker when it is asked for.
+private struct FilePieces: AsyncSequence, Sendable {
+    typealias Element = ByteBuffer
+    private static let pieceByteCount = 1 << 20
+
+    let file: ShardFile
+    let range: Range<Int>
+    let workers: WorkerPool
+
+    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(pieces: self) }
+
+    struct AsyncIterator: AsyncIteratorProtocol {
+        let pieces: FilePieces
+        var position: Int
+
+        init(pieces: FilePieces) {
+            self.pieces = pieces
+            position = pieces.range.lowerBound
+        }
+
+        mutating func next() async throws -> ByteBuffer? {
+            let end = Swift.min(position + FilePieces.pieceByteCount, pieces.range.upperBound)
+            guard position < end else { return nil }
+            let (start, file) = (position, pieces.file)
+            position = end
+            return try await pieces.workers.run {
+                var buffer = ByteBufferAllocator().buffer(capacity: end - start)
+                try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: end - start) { space in
+                    try file.read(
+                        into: UnsafeMutableRawBufferPointer(rebasing: space[..<(end - start)]),
+                        at: start)
+                    return end - start
+                }
+                return buffer
+            }
+        }
+    }
+}

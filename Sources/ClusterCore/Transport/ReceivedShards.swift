@@ -1,0 +1,113 @@
+import Multiformats
+import Pinset
+import PosixIO
+import ShardPlanner
+import Synchronization
+
+/// Shards that other peers' uploads have brought here, until those uploads end.
+///
+/// Each has a small file `received/<upload>.<number>` from before its first byte on: after a restart it
+/// tells that a shard file the state does not name yet belongs to an upload that may still be open.
+package final class ReceivedShards: Sendable {
+    /// One shard of an upload.
+    struct Place: Hashable {
+        let upload: UploadID
+        let number: Int
+
+        init(upload: UploadID, number: Int) {
+            self.upload = upload
+            self.number = number
+        }
+
+        init?(parsing name: String) {
+            let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+            guard parts.count == 2, let upload = UploadID(parts[0]), let number = Int(parts[1])
+            else { return nil }
+            self.init(upload: upload, number: number)
+        }
+
+        var name: String { "\(upload).\(number)" }
+    }
+
+    private struct State {
+        /// Being written at this moment.
+        var arriving: Set<Place> = []
+        /// Claimed copies; `nil` for one that is still arriving or never came.
+        var copies: [Place: ShardCopyID?] = [:]
+    }
+
+    private let directory: String
+    private let store: ShardStore
+    private let workers: WorkerPool
+    private let state = Mutex(State())
+
+    package init(dataDirectory: String, store: ShardStore, workers: WorkerPool) throws {
+        directory = dataDirectory + "/received"
+        self.store = store
+        self.workers = workers
+        try FileSystem.makeDirectory(directory)
+        for name in try Directory(directory).loadNames() {
+            let text = String(decoding: name, as: UTF8.self)
+            guard let place = Place(parsing: text) else {
+                if text.hasSuffix(FileSystem.unfinishedSuffix) {
+                    try FileSystem.removeFile(directory + "/" + text)
+                }
+                continue
+            }
+            let bytes = try FileSystem.loadFile(directory + "/" + text)
+            // What is cut or foreign names no shard, and then the sweep decides.
+            let shard = try? CID(String(decoding: bytes.prefix { $0 > 0x20 }, as: UTF8.self))
+            let claimed = shard.flatMap(store.claimNewest)
+            state.withLock { _ = $0.copies.updateValue(claimed, forKey: place) }
+        }
+    }
+
+    /// Uploads that brought something here.
+    var uploads: Set<UploadID> { state.withLock { Set($0.copies.keys.map(\.upload)) } }
+
+    /// Notes durably that a shard is about to arrive.
+    ///
+    /// - Returns: `false` while the same one is arriving already.
+    func begin(_ place: Place, shard: CID) async throws -> Bool {
+        let isFirst = state.withLock { state in
+            guard state.arriving.insert(place).inserted else { return false }
+            if state.copies[place] == nil { state.copies.updateValue(nil, forKey: place) }
+            return true
+        }
+        guard isFirst else { return false }
+        try await workers.run { [path = directory + "/" + place.name] in
+            try FileSystem.saveFile(path, Array("\(shard)\n".utf8))
+        }
+        return true
+    }
+
+    /// The shard has arrived whole and is claimed.
+    ///
+    /// - Returns: A copy that arrived for the same place earlier and is of no more use.
+    func arrived(_ place: Place, _ copy: ShardCopyID) -> ShardCopyID? {
+        state.withLock { state in
+            state.arriving.remove(place)
+            return (state.copies.updateValue(copy, forKey: place)) ?? nil
+        }
+    }
+
+    func failed(_ place: Place) {
+        state.withLock { _ = $0.arriving.remove(place) }
+    }
+
+    /// Forgets an upload that has ended.
+    ///
+    /// - Returns: Copies whose claims are to be released.
+    func forget(_ upload: UploadID) async throws -> [ShardCopyID] {
+        let places = state.withLock { state -> [Place: ShardCopyID?] in
+            let ended = state.copies.filter {
+                $0.key.upload == upload && !state.arriving.contains($0.key)
+            }
+            for place in ended.keys { state.copies[place] = nil }
+            return ended
+        }
+        let paths = places.keys.map { directory + "/" + $0.name }
+        try await workers.run { for path in paths { try FileSystem.removeFile(path) } }
+        return places.values.compactMap(\.self)
+    }
+}

@@ -1,0 +1,206 @@
+import Logging
+import Multiformats
+import Pinset
+import ShardPlanner
+
+/// Brings one sealed shard to the peers it was allocated to, and to others when some fail, until the
+/// state takes their receipts.
+package struct ShardDelivery: Sendable {
+    /// Rounds of allocation, sending and sealing; each follows a failure of peers or a removal of the
+    /// same shard meanwhile.
+    private static let roundLimit = 12
+
+    let peer: LocalPeer
+    /// `nil` where there are no other peers.
+    let client: PeerClient?
+    let upload: UploadID
+    let number: Int
+
+    package init(peer: LocalPeer, client: PeerClient?, upload: UploadID, number: Int) {
+        self.peer = peer
+        self.client = client
+        self.upload = upload
+        self.number = number
+    }
+
+    /// - Returns: The copy on this peer, claimed; `nil` when the shard went to others alone.
+    package func run(_ staged: StagedShard) async throws -> ShardCopyID? {
+        let description = ShardDescription(
+            cid: staged.cid, blockCount: staged.blockCount,
+            payloadByteCount: staged.payloadByteCount, fileByteCount: staged.fileByteCount,
+            depth: staged.depth)
+        let file = try await peer.workers.run { [store = peer.store] in try store.open(staged) }
+        let outgoing = OutgoingShard(upload: upload, number: number, staged: staged, file: file)
+        var own: ShardCopyID?
+        do {
+            var receipts: [PeerID: Receipt] = [:]
+            var failed: Set<PeerID> = []
+            var skipsHeld = true
+            for _ in 0..<Self.roundLimit {
+                let work = try await pendingWork(staged.cid, receipts, skipsHeld: skipsHeld)
+                if work.isHere {
+                    own = try await installOwn(staged, own)
+                    receipts[peer.id] = receipt(own!, staged)
+                }
+                let (arrived, lost) = await send(outgoing, work)
+                receipts.merge(arrived) { $1 }
+                if !lost.isEmpty {
+                    failed.formUnion(lost)
+                    if try await reallocate(excluding: failed, receipts) { continue }
+                }
+                let current = receipts.values.sorted { $0.peer < $1.peer }
+                do {
+                    try await peer.perform(
+                        .sealShard(upload, number: number, description, receipts: current))
+                    if own == nil { try await discard() }
+                    return own
+                } catch let error as CommandRefused {
+                    switch error.refusal {
+                    case .receiptOutdated(let outdated, _, let dropped) where outdated == peer.id:
+                        // The same shard was unpinned between two steps: this is a new copy of it.
+                        own = try await renew(own!, generation: dropped)
+                        receipts[peer.id] = receipt(own!, staged)
+                    case .receiptOutdated(let outdated, _, _): receipts[outdated] = nil
+                    case .receiptFromStranger(let stranger): receipts[stranger] = nil
+                    case .tooFewReceipts where skipsHeld: skipsHeld = false
+                    default: throw error
+                    }
+                }
+            }
+            throw ShardDeliveryError.noRest(number: number, rounds: Self.roundLimit)
+        } catch {
+            if let own { try await peer.releaseClaim(own) }
+            throw error
+        }
+    }
+
+    // MARK: One round
+
+    private struct Work {
+        /// This peer is to hold the shard and does not yet.
+        var isHere = false
+        var others: [PeerRecord] = []
+        var allocationVersion = 0
+        var index = LogIndex.beforeFirst
+    }
+
+    /// What is allocated and not proved. A peer that holds the shard by the state need not get it again.
+    private func pendingWork(
+        _ shard: CID, _ receipts: [PeerID: Receipt], skipsHeld: Bool
+    ) async throws -> Work {
+        let proved = Set(receipts.keys)
+        return try await peer.driver.read { [id = peer.id, upload, number] state in
+            guard let reservation = state.reservation(upload, number: number) else {
+                throw ShardDeliveryError.noReservation(number: number)
+            }
+            var work = Work(
+                allocationVersion: reservation.allocationVersion, index: state.appliedIndex)
+            for member in reservation.peers where !proved.contains(member) {
+                if member == id {
+                    work.isHere = true
+                } else if let record = state.peer(member),
+                    !skipsHeld || state.shard(shard)?.copy(on: member) == nil
+                {
+                    work.others.append(record)
+                }
+            }
+            return work
+        }
+    }
+
+    private func send(
+        _ shard: OutgoingShard, _ work: Work
+    ) async -> (arrived: [PeerID: Receipt], lost: Set<PeerID>) {
+        guard let client else { return ([:], Set(work.others.map(\.peer))) }
+        return await withTaskGroup(of: (PeerID, Receipt?).self) { group in
+            for other in work.others {
+                group.addTask {
+                    do {
+                        return (
+                            other.peer,
+                            try await client.put(
+                                shard, allocationVersion: work.allocationVersion,
+                                minimumIndex: work.index, on: other)
+                        )
+                    } catch {
+                        peer.log.warning(
+                            "a shard did not reach a peer",
+                            metadata: ["shard": "\(shard.staged.cid)", "error": "\(error)"])
+                        return (other.peer, nil)
+                    }
+                }
+            }
+            var arrived: [PeerID: Receipt] = [:]
+            var lost: Set<PeerID> = []
+            for await (member, receipt) in group {
+                if let receipt { arrived[member] = receipt } else { lost.insert(member) }
+            }
+            return (arrived, lost)
+        }
+    }
+
+    /// Asks for other peers in place of those that failed.
+    ///
+    /// - Returns: `false` when there are none and the copies that arrived have to do.
+    private func reallocate(
+        excluding failed: Set<PeerID>, _ receipts: [PeerID: Receipt]
+    ) async throws -> Bool {
+        try Task.checkCancellation()
+        do {
+            try await peer.perform(
+                .reallocateShard(upload, number: number, excluding: failed.sorted()))
+            return true
+        } catch let error as CommandRefused {
+            guard case .noSpace = error.refusal, !receipts.isEmpty else { throw error }
+            return false
+        }
+    }
+
+    // MARK: The copy here
+
+    private func receipt(_ copy: ShardCopyID, _ staged: StagedShard) -> Receipt {
+        Receipt(
+            peer: peer.id, storageID: peer.storageID, generation: copy.generation,
+            fileByteCount: staged.fileByteCount)
+    }
+
+    private func installOwn(
+        _ staged: StagedShard, _ known: ShardCopyID?
+    ) async throws -> ShardCopyID {
+        if let known { return known }
+        let copy = ShardCopyID(
+            shard: staged.cid, generation: try await peer.generation(ofShard: staged.cid))
+        _ = try await peer.workers.run { [store = peer.store] in
+            try store.install(staged, generation: copy.generation)
+        }
+        return copy
+    }
+
+    private func renew(_ copy: ShardCopyID, generation: Int) async throws -> ShardCopyID {
+        try await peer.workers.run { [store = peer.store] in
+            try store.renew(copy, generation: generation)
+        }
+    }
+
+    /// Frees the spool.
+    private func discard() async throws {
+        try await peer.workers.run { [store = peer.store, upload, number] in
+            try store.removeStaged(upload: upload.description, number: number)
+        }
+    }
+}
+
+/// Why a shard did not come to rest.
+package enum ShardDeliveryError: Error, CustomStringConvertible {
+    case noReservation(number: Int)
+    case noRest(number: Int, rounds: Int)
+
+    package var description: String {
+        switch self {
+        case .noReservation(let number):
+            "shard \(number) has no reservation any more; the upload was ended by another peer"
+        case .noRest(let number, let rounds):
+            "shard \(number) found no peers that took it in \(rounds) rounds; send the upload again"
+        }
+    }
+}

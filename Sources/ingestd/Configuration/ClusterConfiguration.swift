@@ -1,0 +1,38 @@
+import ClusterCore
+
+/// What makes a daemon one of several.
+struct ClusterConfiguration: Sendable {
+    var secret: ClusterSecret
+    var etcd: [String]
+    var host: String
+    var port: Int
+    /// HOST:PORT for others; `nil` for what is listened on.
+    var advertised: String?
+
+    /// `nil` without a secret.
+    init?(_ values: SettingValues) throws {
+        let path = values.text(.clusterSecret)
+        etcd = values.text(.etcd).split(separator: ",").map { $0.filter { $0 != " " } }
+        guard !path.isEmpty else {
+            guard etcd.isEmpty else { throw ConfigurationError.halfCluster }
+            return nil
+        }
+        guard !etcd.isEmpty else { throw ConfigurationError.halfCluster }
+        for url in etcd where !url.hasPrefix("http://") && !url.hasPrefix("https://") {
+            throw ConfigurationError.value(
+                .etcd, given: url, allowed: "URLs such as http://127.0.0.1:2379, with commas")
+        }
+        secret = try ClusterSecret.load(from: path)
+        (host, port) = try values.address(.peerListen)
+        let given = values.text(.advertise)
+        if !given.isEmpty { _ = try values.address(.advertise) }
+        advertised = given.isEmpty ? nil : given
+    }
+
+    /// Where others reach this peer once it listens on `port`.
+    func address(port: Int, machineName: String) -> String {
+        if let advertised { return advertised }
+        let isAny = host == "0.0.0.0" || host == "::"
+        return "\(isAny ? machineName : host):\(port)"
+    }
+}

@@ -1,0 +1,85 @@
+import ClusterCore
+import HTTPTypes
+import Hummingbird
+import IngestAPI
+import Logging
+import Multiformats
+import NIOCore
+import NIOSSL
+import Pinset
+import ShardPlanner
+
+/// Answers other peers on the peer port. TLS has made sure that they know the secret; who they are is
+/// proved by their certificate and must be a member.
+struct PeerResponder: HTTPResponder {
+    typealias Context = APIContext
+
+    let peer: LocalPeer
+    let intake: ShardIntake
+    let reader: BlockReader
+    let log: Logger
+
+    func respond(to request: Request, context: APIContext) async throws -> Response {
+        do {
+            let caller = try await caller(on: context.channel)
+            try await checkMembership(of: caller)
+            return try await answer(request, RequestTarget(request.head.path ?? ""))
+        } catch {
+            let problem = Problem(error)
+            log.info("refused a peer", metadata: ["error": "\(problem.message)"])
+            return Response(
+                status: problem.status,
+                body: ResponseBody(byteBuffer: ByteBuffer(string: problem.message + "\n")))
+        }
+    }
+
+    private func answer(_ request: Request, _ target: RequestTarget) async throws -> Response {
+        let words = target.path.map { String(decoding: $0, as: UTF8.self) }
+        switch (request.method, words.count) {
+        case (.put, 5) where words[1] == "uploads" && words[3] == "shards":
+            let order = try order(words, target)
+            let receipt = try await intake.take(order, body: request.body)
+            return try .json(receipt)
+        case (.get, 3) where words[1] == "blocks":
+            let block = try await reader.localBlock(CID(words[2]))
+            return Response(status: .ok, body: ResponseBody(byteBuffer: block))
+        default:
+            throw Problem(.pathUnknown, "peers do not answer at this path")
+        }
+    }
+
+    private func order(
+        _ words: [String], _ target: RequestTarget
+    ) throws -> ShardIntake.Request {
+        let query = try QueryString.parse(target.query)
+        func value(_ name: String) -> String { query.first { $0.name == name }?.value ?? "" }
+        guard let upload = UploadID(words[2]), let number = Int(words[4]),
+            let blockCount = Int(value("blocks")), blockCount > 0,
+            let version = Int(value("version")), let index = UInt64(value("index"))
+        else {
+            throw Problem(
+                .badParameter, "a shard comes with its upload, number, blocks, version and index")
+        }
+        return ShardIntake.Request(
+            upload: upload, number: number, shard: try CID(value("shard")), blockCount: blockCount,
+            allocationVersion: version, minimumIndex: LogIndex(rawValue: index))
+    }
+
+    private func caller(on channel: any Channel) async throws -> PeerID {
+        guard let certificate = try await channel.nioSSL_peerCertificate().get() else {
+            throw Problem(.forbidden, "a peer shows a certificate of its cluster")
+        }
+        return try PeerID(provenBy: certificate.toDERBytes())
+    }
+
+    private func checkMembership(of caller: PeerID) async throws {
+        var isMember = try await peer.driver.read { $0.peer(caller) != nil }
+        if !isMember {
+            // It may have joined a moment ago.
+            isMember = try await peer.driver.read(.linearizable) { $0.peer(caller) != nil }
+        }
+        guard isMember else {
+            throw Problem(.forbidden, "peer \(caller) is not a member of this cluster")
+        }
+    }
+}

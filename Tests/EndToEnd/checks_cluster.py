@@ -1,0 +1,322 @@
+"""Several peers as one store: where copies go, what outlives which failure, and who is let in."""
+import concurrent.futures
+import contextlib
+import itertools
+import pathlib
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+from checks_lifecycle import expect_refusal
+from checks_upload import expect_valid_shards
+from cluster import MIB, SHARD_BYTES, Cluster, copies, dataset, entries, make_secret
+from daemon import CheckFailed, CheckSkipped, eventually, expect
+from forms import Entry, add, random_bytes
+from wire import API
+
+
+def expect_copies(cluster, number):
+    """Every shard must be on so many different peers; {CID: peer IDs}."""
+    allocations = cluster.allocations()
+    expect(allocations, 'there are no shards')
+    for shard, peers in allocations.items():
+        expect(len(peers) == len(set(peers)) == number, 'shard %s is on %s', shard, peers)
+        expect(set(peers) <= set(cluster.ids), 'shard %s is on %s, not all of them members', shard, peers)
+    return allocations
+
+
+# ---- where copies go
+
+def two_copies_are_on_two_peers_and_every_peer_reads_them(bench):
+    # One file over several shards, one empty, many small ones, and all together some 30 MB.
+    files = dataset('two copies', 11_000_003, 0, 1, *[300_000 + 777 * number for number in range(55)])
+    with Cluster(bench) as cluster:
+        root = cluster.add(files, **copies(2))
+        # What was answered is there, before anybody has waited for anything.
+        cluster.expect_reads(root, files, cluster.peers[:1])
+        cluster.expect_agreement()
+        allocations = expect_copies(cluster, 2)
+        expect(len(allocations) >= 6, 'there are only %d shards', len(allocations))
+        for number, peer in enumerate(cluster.peers):
+            expect(peer.shard_paths, 'peer %d has no shard of %d', number, len(allocations))
+        expect_equal_copies(cluster)
+        cluster.expect_reads(root, files)
+        for peer in cluster.peers:
+            peer.expect_ranges(root + '/file-0', files['file-0'], bench.random)
+        cluster.peers[1].unpin(root)
+        cluster.expect_empty()
+        bench.note = '%d shards' % len(allocations)
+
+
+def expect_equal_copies(cluster):
+    """Every copy must be a good shard file, and all copies of a shard the same bytes."""
+    first = {}
+    for number, peer in enumerate(cluster.peers):
+        expect_valid_shards(peer)
+        for path in peer.shard_paths:
+            other = first.setdefault(path.name.split('.')[0], path)
+            expect(path.read_bytes() == other.read_bytes(), '%s on peer %d differs from %s', path.name, number, other)
+
+
+def a_dataset_larger_than_any_peer_goes_in_and_reads_back(bench):
+    capacities = [32 * MIB, 64 * MIB, 96 * MIB]
+    files = dataset('larger', *[capacities[-1] * 12 // 10 // 16] * 16)
+    levels = []
+
+    def watched(content):
+        yield content
+        levels.append(cluster.peers[1].storages())
+
+    with Cluster(bench, capacities=capacities) as cluster:
+        root = cluster.add({name: watched(content) for name, content in files.items()}, **copies(1))
+        cluster.expect_agreement()
+        expect_copies(cluster, 1)
+        levels += [peer.storages() for peer in cluster.peers]
+        for storages in levels:
+            for peer, storage in storages.items():
+                promised, capacity = storage['used_bytes'] + storage['reserved_bytes'], storage['capacity_bytes']
+                expect(promised <= capacity, '%d bytes are promised of the %d of peer %s', promised, capacity, peer)
+        expect(len(levels) == len(files) + 3, '%d of %d looks were taken', len(levels), len(files) + 3)
+        cluster.expect_reads(root, files)
+        shares = [cluster.peers[0].storages()[peer]['used_bytes'] / MIB for peer in cluster.ids]
+        expect(all(shares), 'a peer got nothing: %s', shares)
+        bench.note = '%.0f, %.0f and %.0f MiB' % tuple(shares)
+
+
+def a_coordinator_without_room_passes_the_shards_on(bench):
+    files = dataset('passed on', 9 * MIB, 5 * MIB, 100_000)
+    with Cluster(bench, capacities=[MIB, '1GiB', '1GiB']) as cluster:
+        root = cluster.add(files, **copies(1))
+        cluster.expect_agreement()
+        allocations = expect_copies(cluster, 1)
+        holders = set(itertools.chain(*allocations.values()))
+        expect(holders == set(cluster.ids[1:]), 'the shards are on %s', holders)
+        full = cluster.peers[0]
+        expect(not full.names('shards'), 'the coordinator has %s', full.names('shards'))
+        cluster.expect_reads(root, files)
+        # A third copy would have to be on the coordinator.
+        refused = add(full.api, entries(files), is_chunked=True, shard_size=SHARD_BYTES, **copies(3))
+        expect(refused.root is None, 'three copies were taken with room for two: %s', refused)
+        cluster.expect_agreement()
+        expect(cluster.allocations() == allocations, 'a refused upload has left something')
+
+
+def copies_avoid_one_zone_while_another_has_room(bench):
+    zones, capacities = ['a', 'a', 'b'], ['1GiB', '1GiB', 32 * MIB]
+    with Cluster(bench, zones=zones, capacities=capacities) as cluster:
+        apart = cluster.peers[2]
+        told = [apart.storages()[peer]['zone'] for peer in cluster.ids]
+        expect(told == zones, 'the zones are listed as %s', told)
+        cluster.add(dataset('zones', 7 * MIB, 5 * MIB), **copies(2))
+        cluster.expect_agreement()
+        early = expect_copies(cluster, 2)
+        for shard, peers in early.items():
+            expect(apart.id in peers, 'shard %s is on %s, which are one zone', shard, peers)
+        # A zone that is full is no reason to refuse.
+        files = dataset('more than the zone holds', 14 * MIB, 14 * MIB)
+        root = cluster.add(files, **copies(2))
+        cluster.expect_agreement()
+        late = {shard: peers for shard, peers in expect_copies(cluster, 2).items() if shard not in early}
+        inside = [shard for shard, peers in late.items() if apart.id not in peers]
+        expect(inside and len(inside) < len(late), '%d of %d later shards are in one zone', len(inside), len(late))
+        cluster.expect_reads(root, files, [apart])
+        bench.note = '%d shards in two zones, %d in one' % (len(early) + len(late) - len(inside), len(inside))
+
+
+# ---- failures
+
+def a_peer_that_dies_during_an_upload_is_replaced(bench):
+    files = dataset('dies', 24 * MIB, 18 * MIB, 700_000)
+    reached, may_go_on = threading.Event(), threading.Event()
+
+    def interrupted(content):
+        yield content[:MIB]
+        reached.set()
+        may_go_on.wait(200)
+        yield content[MIB:]
+
+    with bench.daemon() as alone:
+        undisturbed = add(alone.api, entries(files), is_chunked=True, shard_size=SHARD_BYTES).root
+    with Cluster(bench) as cluster, concurrent.futures.ThreadPoolExecutor(1) as beside:
+        survivors, dying = cluster.peers[:2], cluster.peers[2]
+        upload = beside.submit(cluster.add, {**files, 'file-1': interrupted(files['file-1'])}, **copies(2))
+        try:
+            eventually(
+                lambda: upload.done() or reached.is_set() and len(dying.shard_paths) >= 2
+                and survivors[0].storages()[dying.id]['used_bytes'], 'peer 2 gets no shards')
+            dying.kill()
+        finally:
+            may_go_on.set()
+        root = upload.result(200)
+        cluster.expect_agreement()
+        expect(root == undisturbed, 'the root is %s, without the failure it is %s', root, undisturbed)
+        allocations = expect_copies(cluster, 2)
+        without = [shard for shard, peers in allocations.items() if dying.id not in peers]
+        expect(without and len(without) < len(allocations), '%d of %d shards avoid the peer that died',
+               len(without), len(allocations))
+        cluster.expect_reads(root, files, survivors)
+        cluster.start()
+        cluster.expect_agreement()
+        cluster.expect_reads(root, files, [dying])
+        bench.note = '%d of %d shards went elsewhere' % (len(without), len(allocations))
+
+
+def a_peer_that_is_killed_is_listed_as_down_and_comes_back(bench):
+    before, meanwhile = dataset('before', 9 * MIB), dataset('meanwhile', 9 * MIB)
+    with Cluster(bench) as cluster:
+        lost = cluster.peers[2]
+        root = cluster.add(before, **copies(2))
+        cluster.expect_agreement()
+        expect(lost.shard_paths, 'peer 2 has no shards')
+        lost.kill()
+        begin = time.monotonic()
+        for peer in cluster.running:
+            peer.expect_states({**dict.fromkeys(cluster.ids, 'up'), lost.id: 'down'})
+        seconds = time.monotonic() - begin
+        # Life goes on without it, and it learns of that when it comes back.
+        other = cluster.add(meanwhile, through=1, **copies(2))
+        cluster.peers[0].unpin(root)
+        cluster.expect_agreement()
+        holders = set(itertools.chain(*expect_copies(cluster, 2).values()))
+        expect(lost.id not in holders, 'a peer that is down got shards')
+        expect(lost.shard_paths, 'peer 2 is killed, and its shards are gone')
+        cluster.start()
+        cluster.expect_agreement()
+        expect(not lost.shard_paths, 'peer 2 keeps shards of a root that was unpinned without it')
+        cluster.expect_reads(other, meanwhile)
+        bench.note = 'down after %.0f s' % seconds
+
+
+def without_etcd_reads_go_on_and_uploads_are_refused(bench):
+    files, limit = dataset('without etcd', 9 * MIB, 100_000), 20
+    with Cluster(bench) as cluster:
+        root = cluster.add(files, **copies(1))
+        cluster.expect_agreement()
+        cluster.etcd.kill()
+        cluster.expect_reads(root, files)
+        for peer in cluster.peers[:2]:
+            begin = time.monotonic()
+            added = add(peer.api, [Entry('f', b'refused')])
+            seconds = time.monotonic() - begin
+            expect(added.root is None, 'an upload was taken without etcd: %s', added)
+            expect(added.answer.status >= 500, 'an upload without etcd was answered %s', added.answer)
+            message = added.error.get('message', '')
+            expect('etcd' in message or cluster.etcd.url in message, 'the error does not say why: %s', message)
+            expect(seconds < limit, 'the refusal took %.0f seconds', seconds)
+        cluster.expect_reads(root, files)
+        cluster.etcd.start()
+        for peer in cluster.peers:
+            content = random_bytes(peer.id, 100_000)
+            other = eventually(lambda: add(peer.api, [Entry('f', content)]).root, 'an upload is still refused')
+            peer.expect_reads(other, content)
+        cluster.expect_up()
+        cluster.expect_agreement()
+        cluster.expect_reads(root, files)
+        bench.note = 'refused after %.1f s' % seconds
+
+
+# ---- who is let in
+
+def answer_to(address, data, context=None):
+    """What comes back, decrypted, until the other side ends the connection, as it must soon."""
+    got = b''
+    try:
+        with contextlib.closing(socket.create_connection(address, 10)) as plain:
+            with context.wrap_socket(plain) if context else plain as connection:
+                connection.sendall(data)
+                while piece := connection.recv(1 << 16):
+                    got += piece
+    except TimeoutError:
+        raise CheckFailed('the peer port keeps a connection of a stranger; %r came' % got[:100]) from None
+    except ConnectionRefusedError:
+        raise CheckFailed('nobody listens on the peer port') from None
+    except (ssl.SSLError, ConnectionError):
+        pass        # as it should be
+    return got
+
+
+def stranger_context(certificate=None, **settings):
+    """TLS that takes any server, so that only the server can be the one who refuses."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate:
+        context.load_cert_chain(*certificate)
+    for name, value in settings.items():
+        setattr(context, name, value)
+    return context
+
+
+def self_signed(directory, name, *algorithm):
+    """(certificate, key) in PEM files, made by nobody's leave."""
+    paths = [pathlib.Path(directory) / ('%s.%s.pem' % (name, part)) for part in ('certificate', 'key')]
+    command = [
+        'openssl', 'req', '-x509', '-newkey', *algorithm, '-nodes', '-days', '2', '-subj', '/CN=' + name,
+        '-keyout', str(paths[1]), '-out', str(paths[0])]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise CheckSkipped('there is no openssl') from None
+    expect(done.returncode == 0, 'openssl: %s', done.stderr)
+    return paths
+
+
+def nobody_without_the_secret_gets_a_byte_from_the_peer_port(bench):
+    files = dataset('nobody', 9 * MIB, 100_000)
+    with Cluster(bench, peers=2) as cluster:
+        root = cluster.add(files, **copies(1))
+        cluster.expect_agreement()
+        strangers = {
+            'without a certificate': stranger_context(),
+            'with a certificate of its own': stranger_context(self_signed(bench.directory, 'localhost', 'rsa:2048')),
+            'that calls itself a member': stranger_context(self_signed(bench.directory, cluster.ids[1], 'ed25519')),
+            'with TLS 1.2': stranger_context(maximum_version=ssl.TLSVersion.TLSv1_2)}
+        for peer in cluster.peers:
+            expect(peer.peer_address and peer.peer_address[1] != peer.api.port, 'there is no peer port')
+            port = API(*peer.peer_address)
+            requests = [port.head('GET', path) for path in ('/peer/id', '/peer/blocks/' + root, '/id')]
+            for request in requests:
+                for who, context in strangers.items():
+                    got = answer_to(peer.peer_address, request, context)
+                    expect(not got, 'a stranger %s was answered %r', who, got[:100])
+                got = answer_to(peer.peer_address, request)
+                # An alert of TLS is a record of type 21 with two bytes.
+                expect(not got or got[0] == 21 and len(got) <= 7, 'a request without TLS was answered %r', got[:100])
+        stranger = cluster.make_peer('stranger', secret_file=make_secret(cluster.directory / 'other secret')).start()
+        expect(list(stranger.states()) == [stranger.id], 'a stranger lists %s', stranger.states())
+        expect(not stranger.pins(), 'a stranger lists pins')
+        answer = stranger.api.get('/ipfs/' + root)
+        expect(answer.status == 404, 'a stranger reads a root: %s', answer.status)
+        own = add(stranger.api, [Entry('f', b'of the stranger')]).root
+        stranger.expect_reads(own, b'of the stranger')
+        # Members list each other alone, and the ports still serve them: each has a part of the files.
+        cluster.expect_up()
+        cluster.expect_agreement()
+        cluster.expect_reads(root, files)
+
+
+def a_copied_data_directory_is_refused_by_name(bench):
+    files = dataset('copied', 9 * MIB)
+    with Cluster(bench) as cluster:
+        root = cluster.add(files, **copies(2))
+        cluster.expect_agreement()
+        original, directory = cluster.peers[2], cluster.directory / 'copied'
+        original.stop()
+        shutil.copytree(original.directory, directory)
+        cluster.start()
+        copy = cluster.make_peer('copy', directory=directory)
+        expect_refusal(copy, 'identity')
+        copy.kill()
+        cluster.expect_up()
+        cluster.expect_agreement()
+        cluster.expect_reads(root, files)
+
+
+# a_copied_data_directory_is_refused_by_name is to be added with the refusal.
+CHECKS = [
+    two_copies_are_on_two_peers_and_every_peer_reads_them, a_dataset_larger_than_any_peer_goes_in_and_reads_back,
+    a_coordinator_without_room_passes_the_shards_on, copies_avoid_one_zone_while_another_has_room,
+    a_peer_that_dies_during_an_upload_is_replaced, a_peer_that_is_killed_is_listed_as_down_and_comes_back,
+    without_etcd_reads_go_on_and_uploads_are_refused, nobody_without_the_secret_gets_a_byte_from_the_peer_port]

@@ -1,0 +1,319 @@
+"""Daemons that form a cluster, an etcd of their own, and what must hold on all of them at once."""
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import random
+import socket
+import subprocess
+
+from daemon import LISTENING, CheckFailed, Daemon, eventually, expect
+from forms import Entry, add, random_bytes
+from wire import API, WireError
+
+MIB = 1 << 20
+SHARD_BYTES = 4 * MIB
+
+
+def free_port():
+    """A loopback port nobody has. It is below those that outgoing connections get: a client that tries again and
+    again to reach an etcd that is down could be given the very port, connect to itself and keep etcd from it."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(('127.0.0.1', port))
+            return port
+
+
+class Etcd:
+    """A real etcd of one member, in a directory of its own."""
+
+    def __init__(self, directory):
+        self.directory, self.process = pathlib.Path(directory), None
+        self.api = API('127.0.0.1', free_port(), timeout=5)
+        self.url, self._peer_url = self.api.url, 'http://127.0.0.1:%d' % free_port()
+
+    def start(self):
+        """Returns when it answers. Started again, it has the same data and the same address."""
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        command = [
+            'etcd', '--name', 'test', '--data-dir', str(self.directory / 'data'),
+            '--listen-client-urls', self.url, '--advertise-client-urls', self.url,
+            '--listen-peer-urls', self._peer_url, '--initial-advertise-peer-urls', self._peer_url,
+            '--initial-cluster', 'test=' + self._peer_url, '--heartbeat-interval', '20', '--election-timeout', '200',
+            '--logger', 'zap', '--log-outputs', 'stderr']
+        try:
+            with open(self.directory / 'log', 'ab') as log:
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        except FileNotFoundError:
+            raise CheckFailed('there is no etcd; install it with: apt-get install etcd-server') from None
+        eventually(self._is_healthy, 'etcd does not answer')
+        return self
+
+    def _is_healthy(self):
+        expect(self.process.poll() is None, 'etcd ended with status %s:\n%s', self.process.returncode, self.log_text)
+        try:
+            return self.api.get_json('/health').get('health') == 'true'
+        except WireError:
+            return False
+
+    @property
+    def log_text(self):
+        return '\n'.join((self.directory / 'log').read_text(errors='replace').splitlines()[-10:])
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Peer(Daemon):
+    """A daemon that others of a cluster reach at a second port."""
+    # (host, port) that it listens on for them.
+    peer_address = None
+    # Started, and not ended by the check.
+    is_meant_to_run = False
+
+    def spawn(self, listen='127.0.0.1:0'):
+        self.peer_address, self.is_meant_to_run = None, True
+        super().spawn(listen)
+
+    def stop(self):
+        self.is_meant_to_run = False
+        super().stop()
+
+    def kill(self):
+        self.is_meant_to_run = False
+        super().kill()
+
+    def _read_log(self, process, reported):
+        for line in process.stderr:
+            self.log.append(line)
+            if not (match := LISTENING.search(line)) or 'listening' not in line:
+                continue
+            host, port = '127.0.0.1' if match[1] == '0.0.0.0' else match[1], int(match[2])
+            if 'for peers' in line:
+                self.peer_address = (host, port)
+            elif not reported.is_set():
+                self.api = API(host, port, self.headers, self.tls)
+                reported.set()
+        reported.set()
+
+    @property
+    def id(self):
+        return json.loads((self.directory / 'identity.json').read_text())['id']
+
+    def storages(self):
+        """{peer ID: what is listed of its storage} as this peer sees the members."""
+        return {member['id']: member['storage'] for member in self.api.get_lines('/peers')}
+
+    def states(self):
+        return {peer: storage['state'] for peer, storage in self.storages().items()}
+
+    def expect_states(self, wanted):
+        """It must come to list exactly these peers in these states; what follows from a lease takes its time."""
+        def find():
+            found = self.states()
+            return None if found == wanted else '%s lists %s, not %s' % (self.id, found, wanted)
+        expect_in_time(find)
+
+    def shard_files(self):
+        """{CID: bytes} of the shards on its disk."""
+        files = {}
+        for path in self.shard_paths:
+            cid, _, suffix = path.name.split('.')
+            expect(suffix == 'car' and cid not in files, 'shards/ holds %s, a second file or none of ours', path.name)
+            files[cid] = path.stat().st_size
+        return files
+
+    def leftovers(self):
+        """{folder: names} of what is on disk for uploads that are under way, or were."""
+        return {folder: names for folder in ('staging', 'scratch', 'received') if (names := self.names(folder))}
+
+    def expect_ranges(self, path, content, generator, count=8):
+        """Some ranges of a file, long and short ones, must be what they are in `content`."""
+        for _ in range(count):
+            first = generator.randrange(len(content))
+            last = min(len(content) - 1, first + generator.choice((0, 1000, 300_000, 6 * MIB)))
+            answer = self.api.get('/ipfs/' + path, ('Range', 'bytes=%d-%d' % (first, last)))
+            told = answer.cut or answer.status
+            expect(told == 206, 'bytes %d to %d: %s', first, last, told)
+            expect(answer.body == content[first:last + 1], 'bytes %d to %d are other bytes', first, last)
+
+
+def expect_in_time(find):
+    """Waits until `find` finds nothing wrong any more; the failure tells what it found last."""
+    found = None
+
+    def is_right():
+        nonlocal found
+        found = find()
+        return found is None
+    try:
+        eventually(is_right, 'it has not come right')
+    except CheckFailed as failure:
+        raise CheckFailed('%s: %s' % (failure, found)) from None
+
+
+# ---- what is uploaded
+
+def dataset(seed, *sizes):
+    """{name: content} of files with these sizes in bytes."""
+    return {'file-%d' % number: random_bytes('%s %d' % (seed, number), size) for number, size in enumerate(sizes)}
+
+
+def entries(files):
+    """A directory with the files. A content may also be pieces of bytes."""
+    return [Entry('data', kind='directory'), *[Entry('data/' + name, content) for name, content in files.items()]]
+
+
+def copies(number):
+    return {'replication_min': number, 'replication_max': number}
+
+
+# ---- the cluster
+
+def make_secret(path):
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, 'w') as file:
+        file.write(os.urandom(32).hex() + '\n')
+    return path
+
+
+class Cluster:
+    """An etcd and peers that know each other, running. When the check is done with them, they must end well."""
+
+    def __init__(self, bench, peers=3, capacities=(), zones=(), arguments=()):
+        """`capacities` and `zones`: one for each peer, or none at all."""
+        self.bench, self.directory = bench, bench.directory / 'cluster'
+        self.directory.mkdir()
+        self.secret_file = make_secret(self.directory / 'secret')
+        self.etcd = Etcd(self.directory / 'etcd')
+        self._made = []
+        settings = [('--capacity', capacities), ('--zone', zones)]
+        self.peers = [
+            self.make_peer(
+                'p%d' % number, *arguments,
+                *[word for flag, values in settings if values for word in (flag, str(values[number]))])
+            for number in range(peers)]
+
+    def make_peer(self, name, *arguments, directory=None, secret_file=None):
+        """A peer that is not started, is none of `peers`, and is ended with them."""
+        peer = Peer(self.bench.options.daemon, directory or self.directory / name, [
+            '--cluster-secret', str(secret_file or self.secret_file), '--etcd', self.etcd.url,
+            '--peer-listen', '127.0.0.1:0', '--name', name, '--headroom', '0', *arguments])
+        self._made.append(peer)
+        # For its log, when the check fails.
+        self.bench._daemons.append(peer)
+        return peer
+
+    def __enter__(self):
+        try:
+            self.etcd.start()
+            return self.start()
+        except BaseException:
+            self._end()
+            raise
+
+    def __exit__(self, kind, *_):
+        try:
+            for peer in self._made:
+                if kind is None and peer.is_meant_to_run:
+                    peer.stop()
+        finally:
+            self._end()
+
+    def _end(self):
+        for peer in self._made:
+            if peer.process and peer.process.poll() is None:
+                peer.kill()
+        self.etcd.kill()
+
+    def start(self):
+        """Starts the peers that do not run. Returns when each lists all of them as up."""
+        for peer in self.peers:
+            if not peer.is_meant_to_run:
+                peer.start()
+        self.expect_up()
+        return self
+
+    @property
+    def ids(self):
+        return [peer.id for peer in self.peers]
+
+    @property
+    def running(self):
+        """Peers that should run; one that ended by itself is among them, and fails the check."""
+        return [peer for peer in self.peers if peer.is_meant_to_run]
+
+    def expect_up(self):
+        for peer in self.running:
+            peer.expect_states(dict.fromkeys(self.ids, 'up'))
+
+    def add(self, files, through=0, shard_size=SHARD_BYTES, **parameters):
+        """Uploads in chunks, so that nobody knows the length ahead; the root, once it is committed."""
+        added = add(self.peers[through].api, entries(files), is_chunked=True, shard_size=shard_size, **parameters)
+        expect(added.root, 'an upload failed: %s', added)
+        return added.root
+
+    def allocations(self, through=0):
+        """{CID: peer IDs} of all shards."""
+        return {cid: pin['allocations'] for cid, pin in self.peers[through].pins('shard-pin').items()}
+
+    def expect_reads(self, root, files, peers=None):
+        for peer in peers or self.running:
+            for name, content in files.items():
+                peer.expect_reads('%s/%s' % (root, name), content)
+
+    # ---- what must hold while no upload is under way
+
+    def disagreement(self):
+        """What keeps the disks and the states of the running peers from agreeing; None when they agree."""
+        lists = [
+            sorted(json.dumps(pin, sort_keys=True) for pin in peer.api.get_lines('/allocations'))
+            for peer in self.running]
+        if any(pins != lists[0] for pins in lists):
+            return 'the peers list different pins, %s of them' % ', '.join(str(len(pins)) for pins in lists)
+        holdings = collections.defaultdict(set)
+        for pin in map(json.loads, lists[0]):
+            if pin['type'] == 'shard-pin':
+                for peer in pin['allocations']:
+                    holdings[peer].add(pin['cid'])
+        used = {}
+        for peer in self.running:
+            try:
+                files = peer.shard_files()
+                left = peer.leftovers()
+            except FileNotFoundError as error:
+                return '%s is removing %s' % (peer.id, error.filename)
+            held = holdings[peer.id]
+            if left or set(files) != held:
+                return '%s has %s, shards that no pin gives it: %s, and lacks %s' % (
+                    peer.id, left or 'nothing unfinished', sorted(set(files) - held), sorted(held - set(files)))
+            used[peer.id] = sum(files.values())
+        return self._disagreement_of_storages(used)
+
+    def _disagreement_of_storages(self, used):
+        """Compares what each running peer lists of all with the bytes on their disks."""
+        for peer in self.running:
+            storages = peer.storages()
+            if set(storages) != set(self.ids):
+                return '%s lists the members %s' % (peer.id, sorted(storages))
+            for other, storage in storages.items():
+                if storage['reserved_bytes']:
+                    return '%s lists %d bytes as reserved on %s' % (peer.id, storage['reserved_bytes'], other)
+                if other in used and storage['used_bytes'] != used[other]:
+                    return '%s lists %d bytes as used on %s, which has files of %d' % (
+                        peer.id, storage['used_bytes'], other, used[other])
+        return None
+
+    def expect_agreement(self):
+        """Disks and states must come to agree, and soon. Peers that were ended are not asked."""
+        expect_in_time(self.disagreement)
+
+    def expect_empty(self):
+        self.expect_agreement()
+        for peer in self.running:
+            expect(not peer.names('shards'), '%s has %s', peer.id, peer.names('shards'))
+            expect(not peer.pins(), '%s lists roots %s', peer.id, list(peer.pins()))
