@@ -49,6 +49,19 @@ package final class ServiceClient: Sendable {
 
     package func peers() async throws -> [PeerDocument] { try await page(APIPath.peers).values }
 
+    /// Ends a peer's membership.
+    ///
+    /// - Parameter acceptingLoss: Also if it holds shards; otherwise that is refused.
+    package func removePeer(_ id: String, acceptingLoss: Bool) async throws {
+        let query = acceptingLoss ? [QueryItem(name: "accept-loss", value: "true")] : []
+        _ = try await call(request(.DELETE, APIPath.peer(escaped(id)), query))
+    }
+
+    /// Lets a peer get no new shards, or get some again.
+    package func setDraining(_ id: String, _ isDraining: Bool) async throws {
+        _ = try await call(request(isDraining ? .POST : .DELETE, APIPath.drain(escaped(id))))
+    }
+
     /// A page of the pinned roots, and where the next one begins.
     package func pins(
         after: String? = nil, limit: Int = 1000
@@ -101,11 +114,11 @@ package final class ServiceClient: Sendable {
         return request
     }
 
-    /// Sends a request and waits for the head of the answer; any answer but 200 is thrown.
+    /// Sends a request and waits for the head of the answer; any answer but success is thrown.
     func execute(_ request: HTTPClientRequest) async throws -> HTTPClientResponse {
         do {
             let response = try await http.execute(request, deadline: .distantFuture)
-            guard response.status != .ok else { return response }
+            if response.status == .ok || response.status == .noContent { return response }
             throw try await refusal(response)
         } catch {
             throw translated(error)

@@ -113,6 +113,12 @@ extension PinsetState {
         Set((shards[cid]?.uses ?? []).compactMap { manifests[$0.upload]?.root }).sorted()
     }
 
+    /// Roots that need a shard whose only copy is on this peer, ascending.
+    package func roots(lostWithout peer: PeerID) -> [CID] {
+        let last = (shardsOnPeer[peer] ?? []).filter { shards[$0]?.copies.count == 1 }
+        return Set(last.flatMap { roots(ofShard: $0) }).sorted()
+    }
+
     /// What a peer's disk should hold, by this state.
     package func holdings(of peer: PeerID) -> Holdings {
         let copies = (shardsOnPeer[peer] ?? []).sorted().compactMap { cid in

@@ -11,7 +11,8 @@ struct IngestCommand: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             AddCommand.self, GetCommand.self, LsCommand.self, ShardsCommand.self, PinCommand.self,
-            StatusCommand.self, VerifyCommand.self, VersionCommand.self, CompletionCommand.self,
+            StatusCommand.self, PeersCommand.self, VerifyCommand.self, VersionCommand.self,
+            CompletionCommand.self,
         ])
 
     @OptionGroup var service: ServiceOptions

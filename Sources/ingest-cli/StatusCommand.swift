@@ -16,7 +16,7 @@ struct StatusCommand: AsyncParsableCommand {
             if let cid {
                 try print(try await client.pin(cid))
             } else {
-                try print(try await client.peers())
+                try PeerTable.print(try await client.peers(), isJSON: service.isJSON)
             }
         }
     }
@@ -33,13 +33,18 @@ struct StatusCommand: AsyncParsableCommand {
         }
         try table.print()
     }
+}
 
-    private func print(_ peers: [PeerDocument]) throws {
-        if service.isJSON {
+/// The peers and their room.
+enum PeerTable {
+    static func print(_ peers: [PeerDocument], isJSON: Bool) throws {
+        if isJSON {
             for peer in peers { try Console.shared.printLine(JSONBody.encode(peer)) }
             return
         }
-        var table = TextTable(["PEER", "STATE", "CAPACITY", "USED", "RESERVED", "FREE", "ZONE"])
+        var table = TextTable([
+            "PEER", "STATE", "CAPACITY", "USED", "RESERVED", "FREE", "ZONE", "ADDRESS",
+        ])
         table.rightAligned = [2, 3, 4, 5]
         for peer in peers {
             guard let storage = peer.storage else {
@@ -51,7 +56,8 @@ struct StatusCommand: AsyncParsableCommand {
             let sizes = [storage.capacityBytes, storage.usedBytes, storage.reservedBytes, free]
                 .map { ByteCountText.text(Int(clamping: $0)) }
             table.add(
-                [peerText(peer.id, peer.peername), storage.state] + sizes + [storage.zone ?? ""])
+                [peerText(peer.id, peer.peername), storage.state] + sizes
+                    + [storage.zone ?? "", peer.addresses.joined(separator: " ")])
         }
         try table.print()
     }

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 
+from checks_client import REFUSED, Client
 from checks_lifecycle import expect_refusal
 from checks_upload import expect_valid_shards
 from cluster import MIB, SHARD_BYTES, Cluster, copies, dataset, entries, make_secret
@@ -314,9 +315,35 @@ def a_copied_data_directory_is_refused_by_name(bench):
         cluster.expect_reads(root, files)
 
 
-# a_copied_data_directory_is_refused_by_name is to be added with the refusal.
+def peers_are_drained_and_removed_by_the_client(bench):
+    files = dataset('drained', *[3_000_000] * 6)
+    with Cluster(bench) as cluster:
+        client = Client(bench, cluster.peers[0].api)
+        root = cluster.add(files, **copies(1))
+        drained = cluster.ids[2]
+        before = cluster.peers[2].shard_files()
+        client.run('peers', 'drain', drained)
+        expect(cluster.peers[0].states()[drained] == 'draining', 'peer 2 is not listed as draining')
+        other = cluster.add(dataset('while drained', *[3_000_000] * 4), **copies(1))
+        cluster.expect_agreement()
+        expect(cluster.peers[2].shard_files() == before, 'a drained peer got new shards')
+        client.run('peers', 'undrain', drained)
+        expect(cluster.peers[0].states()[drained] == 'up', 'peer 2 is not listed as up')
+        # What is there in one copy goes with its peer: it is named, and must be given up in so many words.
+        _, error = client.run('peers', 'rm', drained, status=REFUSED)
+        expect(root in error and other not in error, 'the root that would be lost is not named: %s', error)
+        cluster.peers[2].kill()
+        client.run('peers', 'rm', drained, '--accept-loss')
+        expect(drained not in cluster.peers[1].states(), 'the removed peer is still listed')
+        cluster.expect_reads(other, dataset('while drained', *[3_000_000] * 4), cluster.peers[:2])
+        # It comes back as a new member; what it held for roots is not theirs any more.
+        cluster.start()
+        cluster.expect_agreement()
+
+
 CHECKS = [
     two_copies_are_on_two_peers_and_every_peer_reads_them, a_dataset_larger_than_any_peer_goes_in_and_reads_back,
     a_coordinator_without_room_passes_the_shards_on, copies_avoid_one_zone_while_another_has_room,
     a_peer_that_dies_during_an_upload_is_replaced, a_peer_that_is_killed_is_listed_as_down_and_comes_back,
-    without_etcd_reads_go_on_and_uploads_are_refused, nobody_without_the_secret_gets_a_byte_from_the_peer_port]
+    without_etcd_reads_go_on_and_uploads_are_refused, nobody_without_the_secret_gets_a_byte_from_the_peer_port,
+    a_copied_data_directory_is_refused_by_name, peers_are_drained_and_removed_by_the_client]

@@ -53,6 +53,7 @@ package protocol ClusterLog: Sendable {
     /// cancelled. Waits in silence where nobody can see it.
     ///
     /// - Parameter began: Told of each lease once others can see it.
+    /// - Throws: When another process lives under the same identity.
     func keepAlive(
         _ peer: PeerID, began: @escaping @Sendable (_ lease: UInt64) async throws -> Void
     ) async throws
@@ -69,6 +70,7 @@ extension ClusterLog {
     package func keepAlive(
         _ peer: PeerID, began: @escaping @Sendable (_ lease: UInt64) async throws -> Void
     ) async throws {
+        try await began(0)
         let (never, source) = AsyncStream.makeStream(of: Never.self)
         for await _ in never {}
         withExtendedLifetime(source) {}

@@ -13,30 +13,65 @@ struct EtcdLiveness: Sendable {
     /// is given back, so that others need not wait for it to run out.
     ///
     /// - Parameter began: Told the number of each lease once others can see it.
+    /// - Throws: `IdentityInUse` when another process keeps the same peer alive. One that was killed
+    ///   is waited for until its lease has run out.
     func keepAlive(
         _ peer: PeerID, seconds: Int, began: @Sendable (UInt64) async throws -> Void
     ) async throws {
+        var random = SystemRandomNumberGenerator()
+        let process = withUnsafeBytes(of: random.next(), Array.init)
         var backoff = Backoff()
+        var foreignSince: ContinuousClock.Instant?
         while !Task.isCancelled {
             var held: UInt64?
             do {
                 let lease = try await client.grantLease(
                     seconds: seconds, timeout: limits.answerTimeout)
                 held = lease
-                _ = try await client.transact(
-                    if: [], then: [.put(key(of: peer), value: [], lease: lease)],
-                    timeout: limits.answerTimeout)
-                try await began(lease)
-                backoff.reset()
-                while try await isRenewed(lease) {
-                    try await Task.sleep(for: .seconds(seconds) / 3)
+                if try await isTaken(key(of: peer), by: process, under: lease) {
+                    foreignSince = nil
+                    try await began(lease)
+                    backoff.reset()
+                    while try await isRenewed(lease) {
+                        try await Task.sleep(for: .seconds(seconds) / 3)
+                    }
+                } else {
+                    let since = foreignSince ?? .now
+                    foreignSince = since
+                    guard .now - since < .seconds(seconds) * 2 else {
+                        throw IdentityInUse(peer: peer)
+                    }
+                    await giveBack(lease)
+                    held = nil
                 }
             } catch {
-                guard Task.isCancelled || error is EtcdError else { throw error }
+                guard Task.isCancelled || error is EtcdError else {
+                    if let held { await giveBack(held) }
+                    throw error
+                }
             }
             if Task.isCancelled, let held { await giveBack(held) }
             _ = await backoff.wait()
         }
+    }
+
+    /// Whether the key is this process's now.
+    private func isTaken(
+        _ key: [UInt8], by process: [UInt8], under lease: UInt64
+    ) async throws -> Bool {
+        let put = EtcdOperation.put(key, value: process, lease: lease)
+        let first = try await client.transact(
+            if: [.isAbsent(key)], then: [put], otherwise: [.range(EtcdRange(.one(key)))],
+            timeout: limits.answerTimeout)
+        guard !first.isDone, let holder = first.ranges.first??.keyValues.first else {
+            return first.isDone
+        }
+        // An earlier lease of this process.
+        guard holder.value == process else { return false }
+        return try await client.transact(
+            if: [.isUnchanged(key, since: holder.modRevision)], then: [put],
+            timeout: limits.answerTimeout
+        ).isDone
     }
 
     /// Whether a lease is still there, as soon as etcd says so.
@@ -70,6 +105,18 @@ struct EtcdLiveness: Sendable {
         // In a task of its own: this one is cancelled. A lease that stays runs out by itself.
         let client = client
         await Task.detached { try? await client.revokeLease(lease, timeout: .seconds(1)) }.value
+    }
+}
+
+/// Another process lives under this peer's identity.
+package struct IdentityInUse: Error, CustomStringConvertible {
+    let peer: PeerID
+
+    package var description: String {
+        """
+        another process has the identity of peer \(peer): its data directory was copied, or is used on \
+        two machines; stop one of them, and give a copy an identity of its own with ingestd init
+        """
     }
 }
 

@@ -5,10 +5,15 @@ import Pinset
 /// Who is there: engines see leases end, the state knows only what commands say.
 extension LocalPeer {
     /// Shows others that this peer is there, and takes back what they said of it meanwhile.
-    func stayAlive() async throws {
+    ///
+    /// - Parameter held: Resolved once nobody else can live under this identity.
+    func stayAlive(_ held: OneShot<Void>) async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask {
-                try await self.driver.keepAlive(self.id) { _ in try await self.sayUp() }
+                try await self.driver.keepAlive(self.id) { _ in
+                    held.resolve(.success(()))
+                    try await self.sayUp()
+                }
             }
             group.addTask {
                 // A report that this peer is gone may cross with its new lease.
@@ -21,8 +26,8 @@ extension LocalPeer {
     }
 
     private func sayUp() async throws {
-        let isUp = try await driver.read { [id] in $0.peer(id)?.status == .up }
-        if !isUp { try await driver.appendPersistently(.setPeerStatus(id, .up), logger: log) }
+        let isDown = try await driver.read { [id] in $0.peer(id).map { $0.status != .up } ?? false }
+        if isDown { try await driver.appendPersistently(.setPeerStatus(id, .up), logger: log) }
     }
 
     /// Tells the state of peers whose lease has ended.

@@ -58,8 +58,7 @@ package final class LocalPeer: Sendable {
         self.log = log
         reconciler = Reconciler(
             peer: identity.peer, driver: driver, store: store, roots: roots,
-            received: received, workers: workers,
-            log: log)
+            received: received, workers: workers, log: log)
     }
 
     /// Applies the log, puts the disk in order, and then keeps state and disk in agreement until
@@ -71,32 +70,57 @@ package final class LocalPeer: Sendable {
     package func run(
         at place: PeerPlace, whenReady: @escaping @Sendable () async throws -> Void
     ) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.driver.run() }
-            group.addTask {
-                try await self.start(at: place)
-                try await whenReady()
-                try await withThrowingDiscardingTaskGroup { loops in
-                    loops.addTask { try await self.reconciler.run() }
-                    loops.addTask { try await self.reportCapacity() }
-                    loops.addTask { try await self.stayAlive() }
-                    loops.addTask { try await self.reportLostPeers() }
+        let held = OneShot<Void>()
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await self.driver.run() }
+                group.addTask { try await self.stayAlive(held) }
+                group.addTask {
+                    // Before anything is said or removed in this peer's name.
+                    try await held.value(ifCancelled: .closed(cause: "the daemon is stopping"))
+                    try await self.start(at: place)
+                    try await whenReady()
+                    try await withThrowingDiscardingTaskGroup { loops in
+                        loops.addTask { try await self.reconciler.run() }
+                        loops.addTask { try await self.reportCapacity() }
+                        loops.addTask { try await self.reportLostPeers() }
+                    }
                 }
+                // Whichever ends first ends the peer; a failure of the log must not leave it half
+                // alive.
+                try await group.next()
+                group.cancelAll()
             }
-            // Whichever ends first ends the peer; a failure of the log must not leave it half alive.
-            try await group.next()
-            group.cancelAll()
+        } catch {
+            // Whoever was cut off in the middle of something says so in its own way.
+            if Task.isCancelled { throw CancellationError() }
+            throw error
         }
     }
+
+    /// How long a command whose outcome is unknown is repeated.
+    private static let patience = Duration.seconds(15)
 
     /// Appends a command and waits until it is applied and durable.
     ///
     /// - Throws: `CommandRefused` when the state refused it, `LogError` when it has no outcome.
     @discardableResult
     package func perform(_ command: Command) async throws -> Outcome {
-        let outcome = try await driver.append(command)
-        if let refusal = outcome.refusal { throw CommandRefused(refusal: refusal) }
-        return outcome
+        let requestID = driver.makeRequestID()
+        let deadline = ContinuousClock.now + Self.patience
+        while true {
+            let outcome: Outcome
+            do throws(LogError) {
+                outcome = try await driver.append(command, as: requestID)
+            } catch {
+                guard case .unknownOutcome = error, ContinuousClock.now < deadline,
+                    !Task.isCancelled
+                else { throw error }
+                continue
+            }
+            if let refusal = outcome.refusal { throw CommandRefused(refusal: refusal) }
+            return outcome
+        }
     }
 
     /// The generation of the copy of a shard that is here, or the one that a new copy gets.

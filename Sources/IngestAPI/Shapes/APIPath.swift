@@ -15,6 +15,8 @@ package enum APIPath {
     package static let ui = "/ui/"
     package static let kuboAdd = "/api/v0/add"
 
+    package static func peer(_ id: String) -> String { "\(peers)/\(id)" }
+    package static func drain(_ id: String) -> String { "\(peer(id))/drain" }
     package static func allocation(of cid: String) -> String { "\(allocations)/\(cid)" }
     package static func pin(of cid: String) -> String { "\(pins)/\(cid)" }
     package static func shardTable(of root: String) -> String { "\(shards)/\(root)" }

@@ -80,8 +80,26 @@ struct StateRoutes: Sendable {
                 .conflict, "\(member) is this peer; ask another one to remove it, or stop it")
         }
         let acceptsLoss = query.contains { $0.name == "accept-loss" && $0.value == "true" }
+        let (copyCount, lost) = try await peer.driver.read { state in
+            (state.peer(member)?.copyCount ?? 0, state.roots(lostWithout: member))
+        }
+        guard copyCount == 0 || acceptsLoss else {
+            throw Problem(.conflict, Self.lossText(of: member, copyCount, lost))
+        }
         try await peer.perform(.forgetPeer(member, acceptingLoss: acceptsLoss))
         return Response(status: .noContent)
+    }
+
+    private static func lossText(of member: PeerID, _ copyCount: Int, _ lost: [CID]) -> String {
+        let named = lost.prefix(100).map(\.description).joined(separator: ", ")
+        let more = lost.count > 100 ? " and \(lost.count - 100) more" : ""
+        let roots =
+            lost.isEmpty
+            ? "no root would lose its last copy of a shard"
+            : "\(lost.count) roots would lose their last copy of a shard: \(named)\(more)"
+        return
+            "peer \(member) holds \(copyCount) copies; \(roots); repeat with accept-loss=true to "
+            + "give them up"
     }
 
     private func member(_ text: String) async throws -> PeerID {
