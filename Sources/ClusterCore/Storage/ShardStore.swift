@@ -35,6 +35,14 @@ package final class ShardStore: Sendable {
             lastClaim[copy] = claimCount
         }
 
+        /// - Returns: How many claims are left.
+        @discardableResult
+        mutating func unclaim(_ copy: ShardCopyID) -> Int {
+            let left = (claims[copy] ?? 1) - 1
+            claims[copy] = left > 0 ? left : nil
+            return left
+        }
+
         /// Takes a copy out of everything that leads to it; its file is still there.
         mutating func forget(_ copy: ShardCopyID) -> ForgottenCopy? {
             guard let serial = names.removeValue(forKey: copy) else { return nil }
@@ -166,7 +174,7 @@ package final class ShardStore: Sendable {
                 let name = ShardFileName(copy: copy, serial: serial).text
                 try FileSystem.rename(staged.path, to: directory + "/" + name)
             } catch {
-                state.claims[copy]! -= 1
+                state.unclaim(copy)
                 throw error
             }
             state.nextSerial += 1
@@ -198,8 +206,7 @@ package final class ShardStore: Sendable {
                 state.recency.removeAll { $0 == serial }
             }
             state.claim(renewed)
-            let left = (state.claims[copy] ?? 1) - 1
-            state.claims[copy] = left > 0 ? left : nil
+            state.unclaim(copy)
         }
         try FileSystem.synchronizeDirectory(directory)
         return renewed
@@ -238,9 +245,7 @@ package final class ShardStore: Sendable {
     ///   replicated state, read after this, does not list the copy, call `removeUnheld` with it.
     package func release(_ copy: ShardCopyID) -> UInt64? {
         state.withLock { state in
-            let left = (state.claims[copy] ?? 1) - 1
-            state.claims[copy] = left > 0 ? left : nil
-            return left > 0 ? nil : state.lastClaim[copy] ?? 0
+            state.unclaim(copy) > 0 ? nil : state.lastClaim[copy] ?? 0
         }
     }
 

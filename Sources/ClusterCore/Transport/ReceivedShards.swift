@@ -24,6 +24,8 @@ package final class ReceivedShards: Sendable {
             guard parts.count == 2, let upload = UploadID(parts[0]), let number = Int(parts[1])
             else { return nil }
             self.init(upload: upload, number: number)
+            // Another spelling of a name is not ours.
+            guard number >= 0, self.name == name else { return nil }
         }
 
         var name: String { "\(upload).\(number)" }
@@ -49,7 +51,10 @@ package final class ReceivedShards: Sendable {
         for name in try Directory(directory).loadNames() {
             let text = String(decoding: name, as: UTF8.self)
             guard let place = Place(parsing: text) else {
-                if text.hasSuffix(FileSystem.unfinishedSuffix) {
+                let suffix = FileSystem.unfinishedSuffix
+                if text.hasSuffix(suffix),
+                    Place(parsing: String(text.dropLast(suffix.count))) != nil
+                {
                     try FileSystem.removeFile(directory + "/" + text)
                 }
                 continue
@@ -75,8 +80,13 @@ package final class ReceivedShards: Sendable {
             return true
         }
         guard isFirst else { return false }
-        try await workers.run { [path = directory + "/" + place.name] in
-            try FileSystem.saveFile(path, Array("\(shard)\n".utf8))
+        do {
+            try await workers.run { [path = directory + "/" + place.name] in
+                try FileSystem.saveFile(path, Array("\(shard)\n".utf8))
+            }
+        } catch {
+            failed(place)
+            throw error
         }
         return true
     }
@@ -99,15 +109,13 @@ package final class ReceivedShards: Sendable {
     ///
     /// - Returns: Copies whose claims are to be released.
     func forget(_ upload: UploadID) async throws -> [ShardCopyID] {
-        let places = state.withLock { state -> [Place: ShardCopyID?] in
-            let ended = state.copies.filter {
-                $0.key.upload == upload && !state.arriving.contains($0.key)
-            }
-            for place in ended.keys { state.copies[place] = nil }
-            return ended
+        let places = state.withLock { state in
+            state.copies.keys.filter { $0.upload == upload && !state.arriving.contains($0) }
         }
-        let paths = places.keys.map { directory + "/" + $0.name }
+        let paths = places.map { directory + "/" + $0.name }
         try await workers.run { for path in paths { try FileSystem.removeFile(path) } }
-        return places.values.compactMap(\.self)
+        return state.withLock { state in
+            places.compactMap { state.copies.removeValue(forKey: $0) ?? nil }
+        }
     }
 }

@@ -10,6 +10,8 @@ package enum ShardReceiveError: Error, CustomStringConvertible {
     case listNodeDiffers(expected: CID, found: CID)
     case tooManyBlocks(limit: Int)
     case tooFewBlocks(found: Int, expected: Int)
+    case listNodesMissing(count: Int)
+    case wrongRoots(expected: CID)
     case largerThanReserved(byteCount: Int)
     case malformed(CARError)
 
@@ -24,6 +26,9 @@ package enum ShardReceiveError: Error, CustomStringConvertible {
         case .tooManyBlocks(let limit): "the shard has more than the \(limit) blocks announced"
         case .tooFewBlocks(let found, let expected):
             "the shard ended after \(found) of \(expected) blocks"
+        case .listNodesMissing(let count): "\(count) list nodes are missing at the shard's end"
+        case .wrongRoots(let expected):
+            "the header of the archive does not name \(expected) as its one root"
         case .largerThanReserved(let byteCount):
             "the shard does not fit into the \(byteCount) bytes reserved for it"
         case .malformed(let error): "the shard is not a CAR: \(error)"
@@ -70,8 +75,11 @@ package final class ShardReceiver {
         } catch {
             throw ShardReceiveError.malformed(error)
         }
-        guard writer.blockCount == blockCount, awaited.isEmpty else {
+        guard writer.blockCount == blockCount else {
             throw ShardReceiveError.tooFewBlocks(found: writer.blockCount, expected: blockCount)
+        }
+        guard awaited.isEmpty else {
+            throw ShardReceiveError.listNodesMissing(count: awaited.count)
         }
         let staged = try await writer.seal(listNodes: last)
         guard staged.cid == shard else {
@@ -89,9 +97,12 @@ package final class ShardReceiver {
                 try reader.feed(bytes).compactMap { event in
                     switch event {
                     case .header(let header):
-                        guard header.roots == [shard] else {
+                        guard header.roots.count == 1 else {
+                            throw ShardReceiveError.wrongRoots(expected: shard)
+                        }
+                        guard header.roots[0] == shard else {
                             throw ShardReceiveError.differs(
-                                expected: shard, found: header.roots.first ?? shard)
+                                expected: shard, found: header.roots[0])
                         }
                         return nil
                     case .section(let section): return section
@@ -122,22 +133,40 @@ package final class ShardReceiver {
             }
             awaited.removeFirst()
             // Those at the end are written when the shard is sealed.
-            if writer.blockCount < blockCount { try await writer.append(listNode: node) }
+            if writer.blockCount < blockCount { try await append(leaf: node) }
             return
         }
         guard writer.blockCount < blockCount else {
             throw ShardReceiveError.tooManyBlocks(limit: blockCount)
         }
+        try checkRoom(for: section.cid, byteCount: section.block.count)
         try await write(section)
-        guard writer.fileByteCount <= writer.reservedByteCount else {
-            throw ShardReceiveError.largerThanReserved(byteCount: writer.reservedByteCount)
-        }
         if let leaf = try list.append(section.cid) { awaited.append(leaf) }
         if writer.blockCount == blockCount {
             // A leaf that the last block completed comes before the nodes that are left.
-            for leaf in awaited { try await writer.append(listNode: leaf) }
+            for leaf in awaited { try await append(leaf: leaf) }
             last = list.finish().blocks
+            let lastByteCount = last.reduce(0) {
+                $0 + ShardFormat.byteCount(of: $1.cid, blockByteCount: $1.bytes.count)
+            }
+            try checkRoom(byteCount: lastByteCount)
             awaited += last
+        }
+    }
+
+    private func append(leaf: ListNodeBlock) async throws {
+        try checkRoom(for: leaf.cid, byteCount: leaf.bytes.count)
+        try await writer.append(listNode: leaf)
+    }
+
+    /// Refuses what would make the file longer than what is reserved for it.
+    private func checkRoom(for cid: CID, byteCount: Int) throws {
+        try checkRoom(byteCount: ShardFormat.byteCount(of: cid, blockByteCount: byteCount))
+    }
+
+    private func checkRoom(byteCount: Int) throws {
+        guard writer.fileByteCount + byteCount <= writer.reservedByteCount else {
+            throw ShardReceiveError.largerThanReserved(byteCount: writer.reservedByteCount)
         }
     }
 

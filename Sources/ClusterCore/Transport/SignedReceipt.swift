@@ -43,6 +43,9 @@ package struct SignedReceipt: Codable, Sendable {
         guard let storageID = StorageID(storage),
             let signature = Data(base64Encoded: signature)
         else { throw PeerError.badReceipt(peer, "it is malformed") }
+        guard self.shard == "\(shard)", self.upload == "\(upload)", self.number == number,
+            self.peer == "\(peer)"
+        else { throw PeerError.badReceipt(peer, "it is for another shard") }
         let receipt = Receipt(
             peer: peer, storageID: storageID, generation: generation, fileByteCount: fileBytes)
         let message = Self.message(receipt, shard: shard, upload: upload, number: number)

@@ -1,7 +1,7 @@
 /// A peer as `GET /id` and `GET /peers` show it: ipfs-cluster's fields, and ours for storage.
 package struct PeerDocument: Equatable, Sendable, Codable {
     package var id: String
-    /// Multiaddresses of the peer port.
+    /// HOST:PORT of the peer port.
     package var addresses: [String]
     package var clusterPeers: [String]
     package var clusterPeersAddresses: [String]
