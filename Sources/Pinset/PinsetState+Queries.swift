@@ -133,16 +133,9 @@ extension PinsetState {
         return Holdings(copies: copies, drops: drops.sorted { $0.shard < $1.shard })
     }
 
-    /// What a peer should hold of the shards of a committed upload; empty for others.
-    package func copies(of upload: UploadID, on peer: PeerID) -> [Holdings.Copy] {
-        guard let manifest = manifests[upload], manifest.root != nil else { return [] }
-        return manifest.entries.compactMap { entry in
-            guard case .sealed(let cid) = entry else { return nil }
-            return shards[cid]?.copy(on: peer).map {
-                Holdings.Copy(
-                    shard: cid, generation: $0.generation, fileByteCount: $0.fileByteCount)
-            }
-        }
+    /// Whether a peer is still to delete copies of a shard, among them those of this generation.
+    package func isDropPending(of cid: CID, on peer: PeerID, above generation: Int) -> Bool {
+        drops[peer]?[cid]?.pending.contains { $0.generation > generation } ?? false
     }
 
     /// The generation of a copy that a peer begins to store now: the number of the last drop of

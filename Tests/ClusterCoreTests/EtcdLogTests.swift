@@ -181,30 +181,6 @@ import Testing
         }
     }
 
-    @Test func aPeerThatGoesIsReportedThoughTheWatchFellSilent() async throws {
-        let muted = try await MutedWatches(before: server.client.endpoints[0])
-        defer { muted.close() }
-        let deaf = makeDeafLog(muted)
-        defer { deaf.close() }
-        let peer = try Sample.peer(9)
-        let key = EtcdLogKeys(namespace: namespace).alive + Array(peer.description.utf8)
-        let (server, pause) = (server, Duration.milliseconds(200))
-        // Nobody says when a lease was seen, so they come and go until one was.
-        let life = Task {
-            while !Task.isCancelled {
-                let lease = try await server.client.grantLease(seconds: 60)
-                _ = try await server.client.transact(
-                    if: [], then: [.put(key, value: [], lease: lease)])
-                try await Task.sleep(for: pause)
-                try await server.client.revokeLease(lease)
-            }
-        }
-        var expirations = deaf.expiredLeases().makeAsyncIterator()
-        #expect(try #require(await expirations.next()).peer == peer)
-        life.cancel()
-        _ = await life.result
-    }
-
     @Test func aCommandOfANewerFormatStopsThePeerByName() async throws {
         let log = makeLog()
         defer { log.close() }
@@ -309,27 +285,66 @@ import Testing
         #expect(try await makeLog().history() == histories[0])
     }
 
-    @Test func aPeerWhoseLeaseEndsIsReportedWithThatLease() async throws {
+    @Test func aPeerLivesAsLongAsItsLease() async throws {
         let log = makeLog()
         defer { log.close() }
         let peer = try Sample.peer(9)
-        let liveness = EtcdLiveness(
+        let life = Life(log: log, peer: peer)
+        _ = try await life.nextLease()
+        #expect(try await log.livePeers() == [peer])
+        await life.end()
+        #expect(try await log.livePeers() == [])
+    }
+
+    @Test func aPeerWhoseLeaseWasLostGetsAnother() async throws {
+        let log = makeLog()
+        defer { log.close() }
+        let peer = try Sample.peer(9)
+        let life = Life(log: log, peer: peer)
+        try await server.client.revokeLease(try await life.nextLease())
+        _ = try await life.nextLease()
+        #expect(try await log.livePeers() == [peer])
+        await life.end()
+    }
+
+    @Test func aSecondProcessUnderOneIdentityIsRefusedAndTheFirstLivesOn() async throws {
+        let (log, copy) = (makeLog(), makeLog())
+        defer { for log in [log, copy] { log.close() } }
+        let peer = try Sample.peer(9)
+        let life = Life(log: log, peer: peer)
+        _ = try await life.nextLease()
+        let other = EtcdLiveness(
             client: server.client, keys: EtcdLogKeys(namespace: namespace), limits: .init())
-        let (leases, leaseBegan) = AsyncStream.makeStream(of: UInt64.self)
-        let life = Task {
-            try await liveness.keepAlive(peer, seconds: 5) { leaseBegan.yield($0) }
+        await #expect(throws: IdentityInUse.self) {
+            try await other.keepAlive(peer, seconds: 2) { _ in Issue.record("both live") }
         }
-        var begun = leases.makeAsyncIterator()
-        let lease = try #require(await begun.next())
-        var expirations = log.expiredLeases().makeAsyncIterator()
-        async let expired = expirations.next()
-        // Seen or not yet: a second lease ends what the first began to watch.
-        try await server.client.revokeLease(lease)
-        let second = try #require(await begun.next())
-        life.cancel()
-        let report = try #require(await expired)
-        #expect(report.peer == peer)
-        #expect([lease, second].contains(report.lease))
-        _ = await life.result
+        #expect(try await log.livePeers() == [peer])
+        await life.end()
+    }
+}
+
+/// A peer that keeps itself alive.
+private final class Life: Sendable {
+    private let leases: AsyncStream<UInt64>
+    private let task: Task<Void, any Error>
+
+    init(log: EtcdLog, peer: PeerID) {
+        let (leases, began) = AsyncStream.makeStream(of: UInt64.self)
+        self.leases = leases
+        task = Task {
+            defer { began.finish() }
+            try await log.keepAlive(peer) { began.yield($0) }
+        }
+    }
+
+    func nextLease() async throws -> UInt64 {
+        for await lease in leases { return lease }
+        try await task.value
+        throw LogError.closed(cause: "the peer ended")
+    }
+
+    func end() async {
+        task.cancel()
+        _ = await task.result
     }
 }

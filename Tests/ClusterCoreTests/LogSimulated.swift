@@ -131,8 +131,6 @@ final class SimulatedLog: ClusterLog {
 
     var newestKnownIndex: LogIndex { engine.newest }
 
-    func expiredLeases() -> AsyncStream<ExpiredLease> { AsyncStream { $0.finish() } }
-
     func trim(through index: LogIndex) async throws(LogError) {}
 
     func close() {

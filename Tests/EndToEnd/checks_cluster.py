@@ -336,8 +336,11 @@ def peers_are_drained_and_removed_by_the_client(bench):
         client.run('peers', 'rm', drained, '--accept-loss')
         expect(drained not in cluster.peers[1].states(), 'the removed peer is still listed')
         cluster.expect_reads(other, dataset('while drained', *[3_000_000] * 4), cluster.peers[:2])
-        # It comes back as a new member; what it held for roots is not theirs any more.
+        # It comes back as a new member. Its files may be the last of their shards, and stay as long as those are pinned.
         cluster.start()
+        expect(set(cluster.peers[2].shard_files()) == set(before), 'the last copies of pinned shards were deleted')
+        cluster.peers[0].unpin(root)
+        cluster.peers[2].restart()
         cluster.expect_agreement()
 
 

@@ -43,11 +43,11 @@ package protocol ClusterLog: Sendable {
     /// The newest index seen so far, without asking anyone: tells how far a plain read is behind.
     var newestKnownIndex: LogIndex { get }
 
-    /// Peers whose lease the engine saw expire.
+    /// Peers that show they are there; `nil` where no peer can be lost.
     ///
     /// Only a reason for a peer to append a command that says so: liveness enters the state through
-    /// the log. Finishes at once where no peer can be lost.
-    func expiredLeases() -> AsyncStream<ExpiredLease>
+    /// the log.
+    func livePeers() async throws(LogError) -> Set<PeerID>?
 
     /// Shows other peers that this one is there, by one lease after another, until the task is
     /// cancelled. Waits in silence where nobody can see it.
@@ -66,6 +66,9 @@ package protocol ClusterLog: Sendable {
 }
 
 extension ClusterLog {
+    /// For engines of one peer.
+    package func livePeers() async throws(LogError) -> Set<PeerID>? { nil }
+
     /// For engines of one peer.
     package func keepAlive(
         _ peer: PeerID, began: @escaping @Sendable (_ lease: UInt64) async throws -> Void
@@ -100,12 +103,6 @@ package struct LogHistory: Equatable, Sendable {
     package init(name: String) {
         self.name = name
     }
-}
-
-/// A peer that stopped renewing its lease; `lease` keeps a late report from ending a newer life.
-package struct ExpiredLease: Equatable, Sendable {
-    package var peer: PeerID
-    package var lease: UInt64
 }
 
 /// What a read may cost and what it promises.

@@ -1,7 +1,6 @@
 import EtcdClient
 import Multiformats
 import Pinset
-import Synchronization
 
 /// Who is alive, by keys that go with their peer's lease.
 struct EtcdLiveness: Sendable {
@@ -86,17 +85,17 @@ struct EtcdLiveness: Sendable {
         }
     }
 
-    /// Peers whose keys went, also while nobody was looking.
-    func expirations() -> AsyncStream<ExpiredLease> {
-        AsyncStream { continuation in
-            let expirations = EtcdExpirations(
-                client: client, keys: keys, limits: limits, report: { continuation.yield($0) })
-            let task = Task {
-                await expirations.run()
-                continuation.finish()
-            }
-            continuation.onTermination = { _ in task.cancel() }
-        }
+    /// Peers that live by etcd.
+    func livePeers() async throws -> Set<PeerID> {
+        var range = EtcdRange(.beginning(keys.alive))
+        range.keysOnly = true
+        let found = try await client.range(range, timeout: limits.answerTimeout)
+        // A key that names no peer is nobody's.
+        return Set(
+            found.keyValues.compactMap { keyValue in
+                try? PeerID(
+                    String(decoding: keyValue.key.dropFirst(keys.alive.count), as: UTF8.self))
+            })
     }
 
     private func key(of peer: PeerID) -> [UInt8] { keys.alive + Array(peer.description.utf8) }
@@ -117,88 +116,5 @@ package struct IdentityInUse: Error, CustomStringConvertible {
         another process has the identity of peer \(peer): its data directory was copied, or is used on \
         two machines; stop one of them, and give a copy an identity of its own with ingestd init
         """
-    }
-}
-
-/// Notices the keys of live peers that go.
-private final class EtcdExpirations: Sendable {
-    /// The lease of each key.
-    private typealias Leases = [[UInt8]: UInt64]
-
-    private let client: EtcdClient
-    private let keys: EtcdLogKeys
-    private let limits: EtcdLog.Limits
-    private let report: @Sendable (ExpiredLease) -> Void
-    private let known = Mutex<Leases>([:])
-
-    init(
-        client: EtcdClient, keys: EtcdLogKeys, limits: EtcdLog.Limits,
-        report: @escaping @Sendable (ExpiredLease) -> Void
-    ) {
-        self.client = client
-        self.keys = keys
-        self.limits = limits
-        self.report = report
-    }
-
-    /// Looks until the task is cancelled.
-    func run() async {
-        var backoff = Backoff()
-        while !Task.isCancelled {
-            do {
-                let present = try await read()
-                note(present.leases)
-                backoff.reset()
-                try await follow(from: present.revision + 1)
-            } catch {
-                _ = await backoff.wait()
-            }
-        }
-    }
-
-    private func read() async throws -> (leases: Leases, revision: UInt64) {
-        let found = try await client.range(
-            EtcdRange(.beginning(keys.alive)), timeout: limits.answerTimeout)
-        let leases = found.keyValues.map { ($0.key, $0.lease) }
-        return (Dictionary(leases) { $1 }, found.revision)
-    }
-
-    private func note(_ present: Leases) {
-        let before = known.withLock { known in
-            defer { known = present }
-            return known
-        }
-        for (key, lease) in before.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) })
-        where present[key] != lease {
-            report(key, lease)
-        }
-    }
-
-    private func follow(from revision: UInt64) async throws {
-        let watch = EtcdWatch(.beginning(keys.alive), from: revision)
-        try await client.follow(watch, silence: limits.watchSilence) { batch in
-            batch.forEach(self.note)
-        } untold: {
-            let before = self.known.withLock { $0 }
-            return try await self.read().leases == before ? nil : before
-        } isStillUntold: { before in
-            self.known.withLock { $0 } == before
-        }
-    }
-
-    private func note(_ event: EtcdEvent) {
-        switch event {
-        case .put(let keyValue):
-            known.withLock { $0[keyValue.key] = keyValue.lease }
-        case .delete(let key, _, _):
-            if let lease = known.withLock({ $0.removeValue(forKey: key) }) { report(key, lease) }
-        }
-    }
-
-    private func report(_ key: [UInt8], _ lease: UInt64) {
-        let text = String(decoding: key.dropFirst(keys.alive.count), as: UTF8.self)
-        // A key that names no peer is nobody's.
-        guard let peer = try? PeerID(text) else { return }
-        report(ExpiredLease(peer: peer, lease: lease))
     }
 }

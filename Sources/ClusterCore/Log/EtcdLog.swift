@@ -144,8 +144,12 @@ package final class EtcdLog: ClusterLog {
             .keepAlive(peer, seconds: Self.leaseSeconds, began: began)
     }
 
-    package func expiredLeases() -> AsyncStream<ExpiredLease> {
-        EtcdLiveness(client: client, keys: keys, limits: limits).expirations()
+    package func livePeers() async throws(LogError) -> Set<PeerID>? {
+        do {
+            return try await EtcdLiveness(client: client, keys: keys, limits: limits).livePeers()
+        } catch {
+            throw .unavailable(cause: Self.cause(of: error))
+        }
     }
 
     /// Deletes what every peer has applied. Each transaction raises the mark that tells late peers

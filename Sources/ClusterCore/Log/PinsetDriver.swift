@@ -209,7 +209,9 @@ extension PinsetDriver {
         try await log.keepAlive(peer, began: began)
     }
 
-    nonisolated func expiredLeases() -> AsyncStream<ExpiredLease> { log.expiredLeases() }
+    nonisolated func livePeers() async throws(LogError) -> Set<PeerID>? {
+        try await log.livePeers()
+    }
 }
 
 // MARK: - Reads

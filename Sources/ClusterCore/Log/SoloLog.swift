@@ -109,10 +109,6 @@ package final class SoloLog: ClusterLog {
     package var newestKnownIndex: LogIndex { queue.withLock { $0.newest } }
 
     /// The only peer is this one, and it does not watch itself.
-    package func expiredLeases() -> AsyncStream<ExpiredLease> {
-        AsyncStream { $0.finish() }
-    }
-
     /// Nothing to do: the archive is the log, and its retention is the store's.
     package func trim(through index: LogIndex) {}
 

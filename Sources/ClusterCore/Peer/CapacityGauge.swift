@@ -22,20 +22,26 @@ package struct CapacityGauge: Sendable {
         self.headroomByteCount = headroomByteCount
     }
 
-    /// - Parameter usedByteCount: Bytes of the sealed shards here, by the state.
-    func capacityByteCount(usedByteCount: Int) throws -> Int {
+    /// - Parameters:
+    ///   - usedByteCount: Bytes of the sealed shards here, by the state.
+    ///   - reservedByteCount: Bytes promised here, by the state. What is in staging beyond them is on
+    ///     its way to other peers.
+    func capacityByteCount(usedByteCount: Int, reservedByteCount: Int) throws -> Int {
         let free = try FileSystem.loadSpace(dataDirectory).freeByteCount
-        let staged = try stagedByteCount()
+        let staged = min(try stagedByteCount(), reservedByteCount)
         let kept = max(headroomByteCount, Self.ownByteCount)
         let physical = max(0, usedByteCount + staged + free - kept)
         return min(limitByteCount ?? physical, physical)
     }
 
     /// Refuses what would leave less free space than the peer needs for itself.
-    func checkSpool(for byteCount: Int) throws {
+    func checkSpool(for byteCount: Int, reservedByteCount: Int) throws {
         let free = try FileSystem.loadSpace(dataDirectory).freeByteCount
-        guard free - Self.ownByteCount >= byteCount else {
-            throw SpoolFull(neededByteCount: byteCount, freeByteCount: free - Self.ownByteCount)
+        // What is promised here and not written yet needs its space too.
+        let promised = max(0, reservedByteCount - (try stagedByteCount()))
+        let left = free - Self.ownByteCount - promised
+        guard left >= byteCount else {
+            throw SpoolFull(neededByteCount: byteCount, freeByteCount: left)
         }
     }
 

@@ -30,16 +30,34 @@ extension LocalPeer {
         if isDown { try await driver.appendPersistently(.setPeerStatus(id, .up), logger: log) }
     }
 
-    /// Tells the state of peers whose lease has ended.
+    /// Time between two looks at who is there.
+    private static let lookInterval = Duration.seconds(3)
+
+    /// Tells the state of members that are not there, also of those that went while nobody looked.
     func reportLostPeers() async throws {
-        for await expired in driver.expiredLeases() where expired.peer != id {
-            let (isUp, now) = try await driver.read { state in
-                (state.peer(expired.peer)?.status == .up, state.logTime)
+        var missing: Set<PeerID> = []
+        while true {
+            try await Task.sleep(for: Self.lookInterval)
+            let live: Set<PeerID>
+            do throws(LogError) {
+                guard let found = try await driver.livePeers() else { return }
+                live = found
+            } catch {
+                // Without the log nobody can say who is there.
+                missing = []
+                continue
             }
-            guard isUp else { continue }
-            log.warning("a peer is gone", metadata: ["peer": "\(expired.peer)"])
-            try await driver.appendPersistently(
-                .setPeerStatus(expired.peer, .down(since: max(now, .wallClock()))), logger: log)
+            let (up, now) = try await driver.read { state in
+                (Set(state.members.filter { $0.status == .up }.map(\.peer)), state.logTime)
+            }
+            let gone = up.subtracting(live).subtracting([id])
+            // Twice in a row: one that comes back joins a moment before it can be seen.
+            for peer in gone.intersection(missing).sorted() {
+                log.warning("a peer is gone", metadata: ["peer": "\(peer)"])
+                try await driver.appendPersistently(
+                    .setPeerStatus(peer, .down(since: max(now, .wallClock()))), logger: log)
+            }
+            missing = gone
         }
     }
 }

@@ -20,6 +20,15 @@ package struct PeerPlace: Sendable {
     }
 }
 
+/// Uploads that are under way in this process.
+final class LiveUploads: Sendable {
+    private let uploads = Mutex<Set<UploadID>>([])
+
+    func insert(_ upload: UploadID) { uploads.withLock { _ = $0.insert(upload) } }
+    func remove(_ upload: UploadID) { uploads.withLock { _ = $0.remove(upload) } }
+    func contains(_ upload: UploadID) -> Bool { uploads.withLock { $0.contains(upload) } }
+}
+
 /// This machine's part of the cluster: the log and its state, the shard files, and what keeps the
 /// two in agreement.
 package final class LocalPeer: Sendable {
@@ -30,6 +39,8 @@ package final class LocalPeer: Sendable {
     package let store: ShardStore
     package let roots: RootRecords
     let received: ReceivedShards
+    private let live: LiveUploads
+    private let started = Mutex(false)
     /// Hashing and disk work; a job never waits for another one.
     package let workers: WorkerPool
     package let scratch: any ScratchSpace
@@ -38,6 +49,9 @@ package final class LocalPeer: Sendable {
     let log: Logger
 
     package var id: PeerID { identity.peer }
+
+    /// The disk is in order: uploads and other peers' shards can be taken.
+    package var isReady: Bool { started.withLock { $0 } }
 
     package init(
         identity: PeerIdentity, storageID: StorageID, name: String, driver: PinsetDriver,
@@ -56,9 +70,10 @@ package final class LocalPeer: Sendable {
         self.scratch = scratch
         self.capacity = capacity
         self.log = log
+        live = LiveUploads()
         reconciler = Reconciler(
             peer: identity.peer, driver: driver, store: store, roots: roots,
-            received: received, workers: workers, log: log)
+            received: received, live: live, workers: workers, log: log)
     }
 
     /// Applies the log, puts the disk in order, and then keeps state and disk in agreement until
@@ -79,6 +94,7 @@ package final class LocalPeer: Sendable {
                     // Before anything is said or removed in this peer's name.
                     try await held.value(ifCancelled: .closed(cause: "the daemon is stopping"))
                     try await self.start(at: place)
+                    self.started.withLock { $0 = true }
                     try await whenReady()
                     try await withThrowingDiscardingTaskGroup { loops in
                         loops.addTask { try await self.reconciler.run() }
@@ -98,7 +114,7 @@ package final class LocalPeer: Sendable {
         }
     }
 
-    /// How long a command whose outcome is unknown is repeated.
+    /// How long a command whose outcome is unknown is repeated, unless it must be known.
     private static let patience = Duration.seconds(15)
 
     /// Appends a command and waits until it is applied and durable.
@@ -106,21 +122,54 @@ package final class LocalPeer: Sendable {
     /// - Throws: `CommandRefused` when the state refused it, `LogError` when it has no outcome.
     @discardableResult
     package func perform(_ command: Command) async throws -> Outcome {
+        try await perform(command, until: .now + Self.patience)
+    }
+
+    /// As `perform`, but does not give up while the command may be in the log: for commands after
+    /// which a wrong guess would cost data.
+    @discardableResult
+    package func settle(_ command: Command) async throws -> Outcome {
+        try await perform(command, until: nil)
+    }
+
+    private func perform(
+        _ command: Command, until deadline: ContinuousClock.Instant?
+    ) async throws -> Outcome {
         let requestID = driver.makeRequestID()
-        let deadline = ContinuousClock.now + Self.patience
+        var mayBeDone = false
         while true {
             let outcome: Outcome
             do throws(LogError) {
                 outcome = try await driver.append(command, as: requestID)
             } catch {
-                guard case .unknownOutcome = error, ContinuousClock.now < deadline,
-                    !Task.isCancelled
-                else { throw error }
+                switch error {
+                case .unknownOutcome: mayBeDone = true
+                case .refused(_, .noQuorum) where mayBeDone: break
+                case .refused, .closed, .unavailable, .trimmed, .foreignHistory: throw error
+                }
+                if Task.isCancelled || deadline.map({ $0 <= .now }) ?? false { throw error }
                 continue
             }
             if let refusal = outcome.refusal { throw CommandRefused(refusal: refusal) }
             return outcome
         }
+    }
+
+    // MARK: Uploads of this peer
+
+    /// An upload is about to be opened here; as long as it is under way nobody aborts it.
+    package func uploadBegins(_ upload: UploadID) { live.insert(upload) }
+
+    /// An upload is over. If the state still has it open, because its end did not get into the log,
+    /// it is aborted as soon as that is possible.
+    package func uploadEnded(_ upload: UploadID) {
+        live.remove(upload)
+        reconciler.wake()
+    }
+
+    /// Leaves a claimed copy to be released when its upload has ended by the state.
+    package func leave(_ copy: ShardCopyID, of upload: UploadID, number: Int) {
+        received.adopt(copy, ReceivedShards.Place(upload: upload, number: number))
     }
 
     /// The generation of the copy of a shard that is here, or the one that a new copy gets.
@@ -142,7 +191,8 @@ package final class LocalPeer: Sendable {
         // What others did while this peer was away comes first: the disk is judged by it.
         try await driver.catchUp(logger: log)
         try await join(at: place)
-        try await abortAbandonedUploads()
+        // One-shot uploads cannot go on in another process.
+        try await reconciler.abortOrphans()
         try await workers.run { [store] in try store.sweepStaging() }
         await takeSpaceForLog()
         try await reconciler.sweep()
@@ -182,31 +232,22 @@ package final class LocalPeer: Sendable {
         }
     }
 
-    /// One-shot uploads cannot go on in another process.
-    private func abortAbandonedUploads() async throws {
-        let open = try await driver.read { [id] state in
-            state.allOpenUploads.filter { $0.options.coordinator == id }.map(\.id)
-        }
-        for upload in open {
-            log.notice(
-                "aborting an upload that a former process left", metadata: ["upload": "\(upload)"])
-            try await driver.appendPersistently(
-                .abortUpload(upload, reason: "the daemon stopped while the upload was under way"),
-                logger: log)
-        }
-    }
-
     // MARK: Capacity
 
     /// Whether a shard for other peers can wait here until it has reached them.
     package func checkSpool(for byteCount: Int) async throws {
-        try await workers.run { [capacity] in try capacity.checkSpool(for: byteCount) }
+        let reserved = try await driver.read { [id] in $0.peer(id)?.reservedByteCount ?? 0 }
+        try await workers.run { [capacity] in
+            try capacity.checkSpool(for: byteCount, reservedByteCount: reserved)
+        }
     }
 
     private func measuredCapacity() async throws -> Int {
-        let used = try await driver.read { [id] in $0.peer(id)?.usedByteCount ?? 0 }
+        let (used, reserved) = try await driver.read { [id] state in
+            (state.peer(id)?.usedByteCount ?? 0, state.peer(id)?.reservedByteCount ?? 0)
+        }
         return try await workers.run { [capacity] in
-            try capacity.capacityByteCount(usedByteCount: used)
+            try capacity.capacityByteCount(usedByteCount: used, reservedByteCount: reserved)
         }
     }
 

@@ -13,6 +13,7 @@ package final class Reconciler: Sendable {
     private let store: ShardStore
     private let roots: RootRecords
     private let received: ReceivedShards
+    private let live: LiveUploads
     private let workers: WorkerPool
     private let log: Logger
     private let bell = AsyncStream.makeStream(
@@ -24,13 +25,14 @@ package final class Reconciler: Sendable {
 
     init(
         peer: PeerID, driver: PinsetDriver, store: ShardStore, roots: RootRecords,
-        received: ReceivedShards, workers: WorkerPool, log: Logger
+        received: ReceivedShards, live: LiveUploads, workers: WorkerPool, log: Logger
     ) {
         self.peer = peer
         self.driver = driver
         self.store = store
         self.roots = roots
         self.received = received
+        self.live = live
         self.workers = workers
         self.log = log
     }
@@ -44,8 +46,8 @@ package final class Reconciler: Sendable {
     func run() async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask {
-                for await hints in await self.driver.effects() {
-                    try await self.makeReadable(after: hints)
+                for await _ in await self.driver.effects() {
+                    try await self.tolerating { try await self.makeReadable() }
                     self.wake()
                 }
             }
@@ -54,13 +56,33 @@ package final class Reconciler: Sendable {
             }
             group.addTask {
                 for await _ in self.bell.stream {
-                    try await self.releaseWhatArrived()
-                    try await self.dropWhatIsNotNeeded()
+                    try await self.tolerating {
+                        try await self.abortOrphans()
+                        try await self.releaseWhatArrived()
+                        try await self.dropWhatIsNotNeeded()
+                    }
                 }
             }
             group.addTask {
                 for await drop in self.gone.stream { try await self.confirm(drop) }
             }
+        }
+    }
+
+    /// Lets trouble with the disk pass, and looks again after a while; the end of the log does not pass.
+    private func tolerating(_ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch let error as LogError {
+            throw error
+        } catch let error as StateStoreError {
+            throw error
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            log.error("the disk cannot be put in order now", metadata: ["error": "\(error)"])
+            try await Task.sleep(for: .seconds(1))
+            wake()
         }
     }
 
@@ -74,7 +96,15 @@ package final class Reconciler: Sendable {
             uniqueKeysWithValues: holdings.drops.map { ($0.shard, $0.generation) })
         let present = Set(store.copies)
         // Files from before a pending drop go with it, so that the drop is confirmed.
-        for copy in present.subtracting(held)
+        let orphaned = try await driver.read { state in
+            Set(present.map(\.shard).filter { state.shard($0)?.copies.isEmpty == true })
+        }
+        for copy in present.subtracting(held) where orphaned.contains(copy.shard) {
+            log.error(
+                "keeping the last copy of a shard though the state does not list it here",
+                metadata: ["shard": "\(copy.shard)"])
+        }
+        for copy in present.subtracting(held).filter({ !orphaned.contains($0.shard) })
         where dropped[copy.shard].map({ copy.generation >= $0 }) ?? true && !store.isClaimed(copy) {
             log.notice("removing a shard file no root needs", metadata: ["shard": "\(copy.shard)"])
             try await workers.run { [store] in try store.removeUnknown(copy) }
@@ -88,44 +118,59 @@ package final class Reconciler: Sendable {
     }
 
     /// Lets blocks be found whose roots were committed.
-    private func makeReadable(after hints: EffectHints) async throws {
+    package func makeReadable() async throws {
+        let unreadable = store.unreadableCopies
+        guard !unreadable.isEmpty else { return }
         let copies = try await driver.read { [peer] state in
-            let copies =
-                hints.isIncomplete
-                ? state.holdings(of: peer).copies.filter { !state.roots(ofShard: $0.shard).isEmpty }
-                : hints.effects.flatMap { effect in
-                    guard case .uploadEnded(let upload) = effect else { return [Holdings.Copy]() }
-                    return state.copies(of: upload, on: peer)
-                }
-            return copies.map { ShardCopyID(shard: $0.shard, generation: $0.generation) }
+            unreadable.filter { copy in
+                state.shard(copy.shard)?.copy(on: peer)?.generation == copy.generation
+                    && !state.roots(ofShard: copy.shard).isEmpty
+            }
         }
         guard !copies.isEmpty else { return }
         try await workers.run { [store] in try store.makeReadable(copies) }
     }
 
-    /// Ends the claims on what uploads of other peers have brought, once they have ended.
+    /// Aborts uploads of this peer that nobody works on: left by a former process, or ended while
+    /// the log could not be reached.
+    func abortOrphans() async throws {
+        let open = try await driver.read { [peer] state in
+            state.allOpenUploads.filter { $0.options.coordinator == peer }.map(\.id)
+        }
+        for upload in open where !live.contains(upload) {
+            log.notice("aborting an upload nobody works on", metadata: ["upload": "\(upload)"])
+            try await driver.appendPersistently(
+                .abortUpload(
+                    upload, reason: "the daemon stopped, or lost the log, during the upload"),
+                logger: log)
+        }
+    }
+
+    /// Ends the claims on what uploads have brought, once they have ended.
     private func releaseWhatArrived() async throws {
         let uploads = received.uploads
         guard !uploads.isEmpty else { return }
         let ended = try await driver.read { state in
             uploads.filter { state.upload($0)?.isOpen != true }
         }
-        for upload in ended {
-            let copies = try await received.forget(upload)
+        // What is still arriving is refused at its end, and rings again then.
+        for upload in ended where !received.isArriving(upload) {
             try await workers.run { [store] in
                 try store.removeStaging(upload: upload.description)
             }
-            for copy in copies { try await release(copy) }
+            for copy in try await received.forget(upload) { try await release(copy) }
         }
     }
 
     /// Ends the claim on a copy; its file goes unless the state lists it.
     func release(_ copy: ShardCopyID) async throws {
         guard let lastClaim = store.release(copy) else { return }
-        let held = try await driver.read { [peer] state in
-            state.shard(copy.shard)?.copy(on: peer)?.generation
+        let isNeeded = try await driver.read { [peer] state in
+            // One whose drop is pending goes with that, after the reads that have it open.
+            state.shard(copy.shard)?.copy(on: peer)?.generation == copy.generation
+                || state.isDropPending(of: copy.shard, on: peer, above: copy.generation)
         }
-        guard held != copy.generation else { return }
+        guard !isNeeded else { return wake() }
         try await workers.run { [store] in try store.removeUnheld(copy, lastClaim: lastClaim) }
     }
 

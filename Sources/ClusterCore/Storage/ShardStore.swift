@@ -318,12 +318,19 @@ package final class ShardStore: Sendable {
 
     /// Deletes a copy that neither the state nor an upload knows.
     package func removeUnknown(_ copy: ShardCopyID) throws {
-        try removeFile(of: copy)
+        try removeFile(of: copy) { state in state.claims[copy] == nil }
+    }
+
+    /// Sealed copies whose blocks cannot be found yet.
+    var unreadableCopies: [ShardCopyID] {
+        state.withLock { state in
+            state.copies.filter { !state.readable.contains($0.key) }.map(\.value)
+        }
     }
 
     /// Forgets a copy and unlinks its file.
     private func removeFile(
-        of copy: ShardCopyID, onlyIf condition: (borrowing State) -> Bool = { _ in true }
+        of copy: ShardCopyID, onlyIf condition: (borrowing State) -> Bool
     ) throws {
         let forgotten = state.withLock { state in condition(state) ? state.forget(copy) : nil }
         if let forgotten { _ = try removeFile(of: forgotten) }

@@ -98,10 +98,15 @@ package final class PeerClient: Sendable {
     }
 
     /// A block as the peer has it, not verified; `nil` when it has none.
-    package func block(_ cid: CID, limit: Int, from peer: PeerRecord) async throws -> ByteBuffer? {
+    ///
+    /// - Parameter minimumIndex: What the peer must have applied before it says that it has none.
+    package func block(
+        _ cid: CID, minimumIndex: LogIndex, limit: Int, from peer: PeerRecord
+    ) async throws -> ByteBuffer? {
         do {
             return try await call(
-                .GET, "/peer/blocks/\(cid)", on: peer, timeout: Self.patience, limit: limit)
+                .GET, "/peer/blocks/\(cid)?index=\(minimumIndex)", on: peer,
+                timeout: Self.patience, limit: limit)
         } catch PeerError.refused(_, 404, _) {
             return nil
         }
@@ -151,7 +156,8 @@ package final class PeerClient: Sendable {
             settings.dnsOverride = [PeerCredentials.serverName(of: peer): host]
             settings.httpVersion = .http1Only
             settings.redirectConfiguration = .disallow
-            settings.timeout = .init(connect: .seconds(3))
+            // A peer that lost power says nothing more.
+            settings.timeout = .init(connect: .seconds(3), read: .seconds(30), write: .seconds(30))
             settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
             settings.connectionPool.retryConnectionEstablishment = false
             let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)

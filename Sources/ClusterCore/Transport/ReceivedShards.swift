@@ -101,6 +101,15 @@ package final class ReceivedShards: Sendable {
         }
     }
 
+    /// Takes over a claimed copy that is released when its upload has ended.
+    func adopt(_ copy: ShardCopyID, _ place: Place) {
+        state.withLock { _ = $0.copies.updateValue(copy, forKey: place) }
+    }
+
+    func isArriving(_ upload: UploadID) -> Bool {
+        state.withLock { state in state.arriving.contains { $0.upload == upload } }
+    }
+
     func failed(_ place: Place) {
         state.withLock { _ = $0.arriving.remove(place) }
     }

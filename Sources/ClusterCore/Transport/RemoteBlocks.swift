@@ -19,21 +19,26 @@ package final class RemoteBlocks: Sendable {
         self.client = client
     }
 
-    /// A block, verified against its CID; `nil` when no live peer has it whole.
+    /// A block, verified against its CID; `nil` when all peers were asked and none has it.
+    ///
+    /// - Throws: `BlockUnavailable` when a peer that could not be asked may have it.
     package func load(_ cid: CID, limit: Int) async throws -> ByteBuffer? {
         let first = lastHit.withLock { $0 }
-        let others = try await peer.driver.read { [id = peer.id] state in
-            state.members.filter { $0.peer != id && $0.status == .up }
+        let (others, index) = try await peer.driver.read { [id = peer.id] state in
+            (state.members.filter { $0.peer != id }, state.appliedIndex)
         }
-        for other in others.filter({ $0.peer == first }) + others.filter({ $0.peer != first }) {
+        var silent = others.filter { $0.status != .up }.map(\.peer)
+        let live = others.filter { $0.status == .up }
+        for other in live.filter({ $0.peer == first }) + live.filter({ $0.peer != first }) {
             do {
-                guard let bytes = try await client.block(cid, limit: limit, from: other) else {
-                    continue
-                }
+                let answer = try await client.block(
+                    cid, minimumIndex: index, limit: limit, from: other)
+                guard let bytes = answer else { continue }
                 guard try await isIntact(bytes, cid) else {
                     peer.log.error(
                         "a peer sent a damaged block",
                         metadata: ["peer": "\(other.peer)", "block": "\(cid)"])
+                    silent.append(other.peer)
                     continue
                 }
                 lastHit.withLock { $0 = other.peer }
@@ -41,8 +46,10 @@ package final class RemoteBlocks: Sendable {
             } catch let error as PeerError {
                 peer.log.info(
                     "a peer could not be asked for a block", metadata: ["error": "\(error)"])
+                silent.append(other.peer)
             }
         }
+        guard silent.isEmpty else { throw BlockUnavailable(block: cid, silent: silent) }
         return nil
     }
 
@@ -50,5 +57,16 @@ package final class RemoteBlocks: Sendable {
         try await peer.workers.run {
             try bytes.withUnsafeReadableBytes { try BlockVerifier().verify(cid, $0) }
         }
+    }
+}
+
+/// No peer that answers has a block, and others may.
+package struct BlockUnavailable: Error, CustomStringConvertible {
+    let block: CID
+    let silent: [PeerID]
+
+    package var description: String {
+        "block \(block) is on no peer that answers; these may have it and do not answer, or sent it "
+            + "damaged: \(silent.map(\.description).joined(separator: ", "))"
     }
 }

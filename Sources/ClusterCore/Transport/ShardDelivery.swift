@@ -50,7 +50,8 @@ package struct ShardDelivery: Sendable {
                 }
                 let current = receipts.values.sorted { $0.peer < $1.peer }
                 do {
-                    try await peer.perform(
+                    // A copy here must not go while the state may come to list it.
+                    try await peer.settle(
                         .sealShard(upload, number: number, description, receipts: current))
                     if own == nil { try await discard() }
                     return own
@@ -69,7 +70,7 @@ package struct ShardDelivery: Sendable {
             }
             throw ShardDeliveryError.noRest(number: number, rounds: Self.roundLimit)
         } catch {
-            if let own { try await peer.releaseClaim(own) }
+            if let own { peer.leave(own, of: upload, number: number) }
             throw error
         }
     }

@@ -60,6 +60,21 @@ package struct ShardIntake: Sendable {
         }
     }
 
+    /// Waits until what another peer knew when it asked is applied here.
+    ///
+    /// - Throws: `ShardIntakeError.behind` when that takes too long.
+    package func catchUp(to index: LogIndex) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { [driver = peer.driver] group in
+            group.addTask { try await driver.waitUntilApplied(index) }
+            group.addTask {
+                try await Task.sleep(for: Self.patience)
+                throw ShardIntakeError.behind(index)
+            }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
     /// Stores a shard durably and signs for it.
     ///
     /// Only what the state promises space to is taken, so a coordinator that was cut off and comes
@@ -94,15 +109,7 @@ package struct ShardIntake: Sendable {
     }
 
     private func promisedByteCount(_ request: Request) async throws -> Int {
-        try await withThrowingTaskGroup(of: Void.self) { [driver = peer.driver] group in
-            group.addTask { try await driver.waitUntilApplied(request.minimumIndex) }
-            group.addTask {
-                try await Task.sleep(for: Self.patience)
-                throw ShardIntakeError.behind(request.minimumIndex)
-            }
-            try await group.next()
-            group.cancelAll()
-        }
+        try await catchUp(to: request.minimumIndex)
         let reservation = try await peer.driver.read { state in
             state.reservation(request.upload, number: request.number)
         }
@@ -134,6 +141,9 @@ package struct ShardIntake: Sendable {
             return try await receiver.finish()
         } catch {
             await receiver.abandon()
+            try await peer.workers.run { [store = peer.store] in
+                try store.removeStaged(upload: upload, number: request.number)
+            }
             throw error
         }
     }
@@ -143,10 +153,15 @@ package struct ShardIntake: Sendable {
         _ = try await peer.workers.run { [store = peer.store] in
             try store.install(staged, generation: copy.generation)
         }
-        let generation = try await peer.generation(ofShard: copy.shard)
-        guard generation > copy.generation else { return copy }
-        return try await peer.workers.run { [store = peer.store] in
-            try store.renew(copy, generation: generation)
+        do {
+            let generation = try await peer.generation(ofShard: copy.shard)
+            guard generation > copy.generation else { return copy }
+            return try await peer.workers.run { [store = peer.store] in
+                try store.renew(copy, generation: generation)
+            }
+        } catch {
+            try await peer.releaseClaim(copy)
+            throw error
         }
     }
 }

@@ -86,6 +86,14 @@ struct StateRoutes: Sendable {
         guard copyCount == 0 || acceptsLoss else {
             throw Problem(.conflict, Self.lossText(of: member, copyCount, lost))
         }
+        // Nobody else can end them, and what they reserved would keep the peer.
+        let orphans = try await peer.driver.read { state in
+            state.allOpenUploads.filter { $0.options.coordinator == member }.map(\.id)
+        }
+        for upload in orphans {
+            try await peer.perform(
+                .abortUpload(upload, reason: "peer \(member), which took it, was removed"))
+        }
         try await peer.perform(.forgetPeer(member, acceptingLoss: acceptsLoss))
         return Response(status: .noContent)
     }

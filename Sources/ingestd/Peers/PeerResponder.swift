@@ -21,6 +21,9 @@ struct PeerResponder: HTTPResponder {
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
         do {
+            guard peer.isReady else {
+                throw Problem(.unavailable, "this peer is still starting; try again")
+            }
             let caller = try await caller(on: context.channel)
             try await checkMembership(of: caller)
             return try await answer(request, RequestTarget(request.head.path ?? ""))
@@ -41,10 +44,22 @@ struct PeerResponder: HTTPResponder {
             let receipt = try await intake.take(order, body: request.body)
             return try .json(receipt)
         case (.get, 3) where words[1] == "blocks":
-            let block = try await reader.localBlock(CID(words[2]))
+            let block = try await block(CID(words[2]), target)
             return Response(status: .ok, body: ResponseBody(byteBuffer: block))
         default:
             throw Problem(.pathUnknown, "peers do not answer at this path")
+        }
+    }
+
+    /// A block of this peer, also of a root that was committed a moment ago.
+    private func block(_ cid: CID, _ target: RequestTarget) async throws -> ByteBuffer {
+        do {
+            return try await reader.localBlock(cid)
+        } catch BlockReadError.notFound {
+            let index = try QueryString.parse(target.query).first { $0.name == "index" }?.value
+            try await intake.catchUp(to: LogIndex(rawValue: index.flatMap { UInt64($0) } ?? 0))
+            try await peer.reconciler.makeReadable()
+            return try await reader.localBlock(cid)
         }
     }
 

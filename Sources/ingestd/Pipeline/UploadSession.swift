@@ -45,7 +45,8 @@ final class UploadSession: BlockSink {
     /// Leaves of the cluster DAG that are complete already.
     private var clusterNodes: [ListNodeBlock] = []
     private var sealing: [Sealing] = []
-    private var claims: [ShardCopyID] = []
+    /// Copies on this peer, by number.
+    private var claims: [Int: ShardCopyID] = [:]
     /// All sealed shards in order, with the generation of the copy here or 0.
     private var sealed: [ShardCopyID] = []
     /// Called for every finished file, symlink and directory.
@@ -76,7 +77,13 @@ final class UploadSession: BlockSink {
         packer = ShardPacker(limit: options.shardLimitByteCount)
         // The system's generator: an uploader must not foresee how the table is laid out.
         seen = SpillTable(scratch: peer.scratch, seed: UInt64.random(in: 0...UInt64.max))
-        try await peer.perform(.openUpload(id, options))
+        peer.uploadBegins(id)
+        do {
+            try await peer.perform(.openUpload(id, options))
+        } catch {
+            peer.uploadEnded(id)
+            throw error
+        }
     }
 
     // MARK: Blocks
@@ -166,10 +173,11 @@ final class UploadSession: BlockSink {
     }
 
     private func finishOldestSealing() async throws {
-        let copy = try await sealing[0].task.value
-        sealing.removeFirst()
+        let sealing = sealing[0]
+        let copy = try await sealing.task.value
+        self.sealing.removeFirst()
         sealed.append(copy.own ?? ShardCopyID(shard: copy.shard, generation: 0))
-        if let own = copy.own { claims.append(own) }
+        claims[sealing.number] = copy.own
     }
 
     // MARK: End
@@ -187,21 +195,23 @@ final class UploadSession: BlockSink {
         let commit = UploadCommit(
             root: root, clusterDAG: list.root, shardCount: shardCount,
             contentByteCount: contentByteCount)
-        try await peer.perform(.commitUpload(id, commit))
-        try await peer.workers.run { [store = peer.store, claims] in
-            try store.makeReadable(claims)
+        try await peer.settle(.commitUpload(id, commit))
+        try await peer.workers.run { [store = peer.store, copies = Array(claims.values)] in
+            try store.makeReadable(copies)
         }
         await releaseClaims()
         await removeStaging()
+        peer.uploadEnded(id)
     }
 
     /// Gives up: nothing of the upload stays in the state or on disk.
     func abort(reason: String) async {
         await shard?.writer.abandon()
         shard = nil
+        for one in sealing { one.task.cancel() }
         for one in sealing {
             // One that failed has claimed nothing, and is why we abort.
-            if let own = try? await one.task.value.own { claims.append(own) }
+            if let sealed = try? await one.task.value { claims[one.number] = sealed.own }
         }
         sealing = []
         // First: on a full disk, the state may need the space to record the end.
@@ -209,15 +219,18 @@ final class UploadSession: BlockSink {
         do {
             try await peer.perform(.abortUpload(id, reason: reason))
         } catch {
-            log.error(
-                "upload could not be aborted in the state; a restart does it",
+            log.warning(
+                "the end of an upload did not get into the log; it is tried again",
                 metadata: ["upload": "\(id)", "error": "\(error)"])
         }
-        await releaseClaims()
+        // Only the state knows when the copies are of no more use.
+        for (number, copy) in claims { peer.leave(copy, of: id, number: number) }
+        claims = [:]
+        peer.uploadEnded(id)
     }
 
     private func releaseClaims() async {
-        for copy in claims {
+        for copy in claims.values {
             do {
                 try await peer.releaseClaim(copy)
             } catch {
@@ -226,8 +239,7 @@ final class UploadSession: BlockSink {
                     metadata: ["shard": "\(copy.shard)", "error": "\(error)"])
             }
         }
-        claims = []
-        peer.reconciler.wake()
+        claims = [:]
     }
 
     private func removeStaging() async {

@@ -12,14 +12,6 @@ enum BlockReadError: Error, CustomStringConvertible {
     /// The bytes on disk do not match the CID.
     case corrupt(CID, shard: CID)
 
-    /// Whether the block may be whole elsewhere.
-    var otherCopiesMayDo: Bool {
-        switch self {
-        case .notFound, .corrupt: true
-        case .tooLarge: false
-        }
-    }
-
     var description: String {
         switch self {
         case .notFound(let cid):
@@ -42,6 +34,8 @@ struct BlockReader: Sendable {
     let listNode: @Sendable (CID) async -> [UInt8]?
     /// `nil` where there are no other peers.
     var remote: RemoteBlocks?
+    /// Told of damage here that a copy elsewhere made good.
+    var whenDamaged: @Sendable (any Error) -> Void = { _ in }
 
     /// Starts to fetch a block; its bytes are verified.
     func start(_ cid: CID) -> Completion<ByteBuffer> {
@@ -52,12 +46,22 @@ struct BlockReader: Sendable {
     func block(_ cid: CID) async throws -> ByteBuffer {
         do {
             return try await localBlock(cid)
-        } catch let error as BlockReadError {
-            guard let remote, error.otherCopiesMayDo,
+        } catch {
+            guard let remote, Self.otherCopiesMayDo(after: error) else { throw error }
+            if case BlockReadError.notFound = error {} else { whenDamaged(error) }
+            guard
                 let bytes = try await remote.load(
                     cid, limit: ReadingLimits.maximumBlockByteCount)
             else { throw error }
             return bytes
+        }
+    }
+
+    /// Whether the block may be whole elsewhere.
+    private static func otherCopiesMayDo(after error: any Error) -> Bool {
+        switch error {
+        case BlockReadError.tooLarge, is CancellationError: false
+        default: true
         }
     }
 
