@@ -88,4 +88,7 @@ package struct PeerRecord: Equatable, Sendable {
     }
 
     var isUp: Bool { status == .up }
+
+    /// Its copies count towards what a shard wants.
+    var isReliable: Bool { isUp && !isDraining }
 }

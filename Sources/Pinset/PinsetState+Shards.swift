@@ -15,7 +15,7 @@ extension PinsetState {
         let wanted = Replication(policy).stricter(than: former.map(Replication.init))
         let held = former?.copies ?? []
         let proven = Set(receipts.map(\.peer))
-        let good = held.count { proven.contains($0.peer) || peers[$0.peer]?.isUp == true }
+        let good = held.count { proven.contains($0.peer) || peers[$0.peer]?.isReliable == true }
         let fresh = receipts.filter { former?.copy(on: $0.peer) == nil }
         let missing = max(0, wanted.maximum - good)
         let ordered = distinctZonesFirst(fresh, besides: held.map(\.peer))

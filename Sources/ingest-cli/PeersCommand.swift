@@ -45,7 +45,8 @@ struct PeersCommand: AsyncParsableCommand {
 
     struct Drain: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "drain", abstract: "Lets a peer get no new shards; those it has stay.")
+            commandName: "drain",
+            abstract: "Lets a peer get no new shards, and those it has get copies elsewhere.")
 
         @Argument(help: "The peer's ID.")
         var peer: String

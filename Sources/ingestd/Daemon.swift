@@ -65,11 +65,16 @@ struct Daemon: Sendable {
         cluster = try configuration.cluster.map { [peer, reader] settings in
             let credentials = try PeerCredentials(
                 secret: settings.secret, identity: identity, now: Date())
+            let client = PeerClient(credentials: credentials, workers: cores)
             return ClusterPort(
-                settings: settings, credentials: credentials,
-                client: PeerClient(credentials: credentials, workers: cores),
+                settings: settings, credentials: credentials, client: client,
                 responder: PeerResponder(
-                    peer: peer, intake: ShardIntake(peer: peer), reader: reader, log: log))
+                    peer: peer, intake: ShardIntake(peer: peer), reader: reader, log: log),
+                repairer: settings.repairBytesPerSecond.map {
+                    Repairer(
+                        peer: peer, client: client, gracePeriod: settings.gracePeriod,
+                        bytesPerSecond: $0)
+                })
         }
         reader.whenDamaged = { [log] error in
             log.error(
@@ -110,7 +115,9 @@ struct Daemon: Sendable {
             places.continuation.yield(place())
         }
         services += [
-            PeerService(peer: peer, places: places.stream) { ready.continuation.finish() },
+            PeerService(peer: peer, repairer: cluster?.repairer, places: places.stream) {
+                ready.continuation.finish()
+            },
             WaitingService(until: ready.stream, then: application),
         ]
         let group = ServiceGroup(
@@ -181,6 +188,8 @@ private struct ClusterPort: Sendable {
     let credentials: PeerCredentials
     let client: PeerClient
     let responder: PeerResponder
+    /// `nil` when no copies are to be made.
+    let repairer: Repairer?
 }
 
 enum DaemonError: Error, CustomStringConvertible {
@@ -198,6 +207,7 @@ enum DaemonError: Error, CustomStringConvertible {
 /// way can finish.
 private struct PeerService: Service {
     let peer: LocalPeer
+    let repairer: Repairer?
     /// Tells where this peer is, once that is known.
     let places: AsyncStream<PeerPlace>
     let whenReady: @Sendable () -> Void
@@ -208,7 +218,9 @@ private struct PeerService: Service {
                 var known = places.makeAsyncIterator()
                 // The wait also ends when the group does.
                 guard let place = await known.next() else { return }
-                try await peer.run(at: place) { whenReady() }
+                try await peer.run(at: place, besides: { try await repairer?.run() }) {
+                    whenReady()
+                }
             } catch is CancellationError {}
         }
     }

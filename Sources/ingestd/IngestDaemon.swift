@@ -101,6 +101,12 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "HOST:PORT at which other peers reach this one.")
     var advertise: String?
 
+    @Option(help: "A peer down for longer is lost, such as 5m.")
+    var gracePeriod: String?
+
+    @Option(help: "Bytes a second spent on new copies of shards; 0 for none.")
+    var repairRate: String?
+
     @Option(help: "Uploads taken at once.")
     var maxUploads: String?
 
@@ -143,7 +149,7 @@ struct RunCommand: AsyncParsableCommand {
             (.maxUploads, maxUploads), (.tlsCertificate, tlsCertificate), (.tlsKey, tlsKey),
             (.tokenFile, tokenFile), (.logLevel, logLevel), (.zone, zone), (.hostTag, hostTag),
             (.clusterSecret, clusterSecret), (.etcd, etcd), (.peerListen, peerListen),
-            (.advertise, advertise),
+            (.advertise, advertise), (.gracePeriod, gracePeriod), (.repairRate, repairRate),
         ]
         return given.reduce(into: [:]) { flags, pair in
             if let value = pair.1 { flags[pair.0.name] = value }

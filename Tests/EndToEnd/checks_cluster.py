@@ -13,7 +13,7 @@ import time
 from checks_client import REFUSED, Client
 from checks_lifecycle import expect_refusal
 from checks_upload import expect_valid_shards
-from cluster import MIB, SHARD_BYTES, Cluster, copies, dataset, entries, make_secret
+from cluster import MIB, SHARD_BYTES, Cluster, copies, dataset, entries, expect_in_time, make_secret
 from daemon import CheckFailed, CheckSkipped, eventually, expect
 from forms import Entry, add, random_bytes
 from wire import API
@@ -317,7 +317,7 @@ def a_copied_data_directory_is_refused_by_name(bench):
 
 def peers_are_drained_and_removed_by_the_client(bench):
     files = dataset('drained', *[3_000_000] * 6)
-    with Cluster(bench) as cluster:
+    with Cluster(bench, arguments=['--repair-rate', '0']) as cluster:
         client = Client(bench, cluster.peers[0].api)
         root = cluster.add(files, **copies(1))
         drained = cluster.ids[2]
@@ -344,9 +344,59 @@ def peers_are_drained_and_removed_by_the_client(bench):
         cluster.expect_agreement()
 
 
+def expect_live_copies(cluster, number):
+    """It must come to this: every shard has so many copies on peers that run."""
+    running = {peer.id for peer in cluster.running}
+
+    def find():
+        short = {shard: peers for shard, peers in cluster.allocations().items() if len(running & set(peers)) < number}
+        return 'shards with fewer than %d live copies: %s' % (number, short) if short else None
+    expect_in_time(find)
+
+
+def shards_of_a_lost_peer_get_new_copies_after_the_grace_period(bench):
+    files = dataset('lost', *[3_000_000] * 8)
+    with Cluster(bench, arguments=['--grace-period', '2s']) as cluster:
+        root = cluster.add(files, **copies(2))
+        cluster.expect_agreement()
+        before = cluster.peers[2].shard_files()
+        expect(before, 'peer 2 holds nothing')
+        cluster.peers[2].kill()
+        expect_live_copies(cluster, 2)
+        cluster.expect_agreement()
+        cluster.expect_reads(root, files, cluster.peers[:2])
+        # It comes back with its copies, which nobody has given up.
+        cluster.start()
+        cluster.expect_agreement()
+        expect(cluster.peers[2].shard_files() == before, 'the copies of the peer that came back have changed')
+        cluster.peers[2].unpin(root)
+        cluster.expect_empty()
+        bench.note = '%d shards' % len(before)
+
+
+def a_drained_peer_can_be_removed_once_its_shards_are_elsewhere(bench):
+    files = dataset('drain away', *[3_000_000] * 8)
+    with Cluster(bench, zones=['a', 'b', 'b']) as cluster:
+        client = Client(bench, cluster.peers[0].api)
+        root = cluster.add(files, **copies(2))
+        cluster.expect_agreement()
+        drained = cluster.ids[2]
+        client.run('peers', 'rm', drained, status=REFUSED)
+        client.run('peers', 'drain', drained)
+        others = set(cluster.ids[:2])
+        expect_in_time(lambda: None if all(
+            others <= set(peers) for peers in cluster.allocations().values()) else 'shards are not on both others')
+        client.run('peers', 'rm', drained)
+        cluster.peers[2].kill()
+        cluster.expect_reads(root, files, cluster.peers[:2])
+        expect_copies(cluster, 2)
+
+
 CHECKS = [
     two_copies_are_on_two_peers_and_every_peer_reads_them, a_dataset_larger_than_any_peer_goes_in_and_reads_back,
     a_coordinator_without_room_passes_the_shards_on, copies_avoid_one_zone_while_another_has_room,
     a_peer_that_dies_during_an_upload_is_replaced, a_peer_that_is_killed_is_listed_as_down_and_comes_back,
     without_etcd_reads_go_on_and_uploads_are_refused, nobody_without_the_secret_gets_a_byte_from_the_peer_port,
+    shards_of_a_lost_peer_get_new_copies_after_the_grace_period,
+    a_drained_peer_can_be_removed_once_its_shards_are_elsewhere,
     a_copied_data_directory_is_refused_by_name, peers_are_drained_and_removed_by_the_client]

@@ -81,9 +81,11 @@ package final class LocalPeer: Sendable {
     ///
     /// - Parameters:
     ///   - place: Where this peer is, for the others.
+    ///   - work: Done beside the rest once the peer is ready, until it is cancelled.
     ///   - whenReady: Called once the peer can take uploads and answer reads.
     package func run(
-        at place: PeerPlace, whenReady: @escaping @Sendable () async throws -> Void
+        at place: PeerPlace, besides work: @escaping @Sendable () async throws -> Void = {},
+        whenReady: @escaping @Sendable () async throws -> Void
     ) async throws {
         let held = OneShot<Void>()
         do {
@@ -100,6 +102,7 @@ package final class LocalPeer: Sendable {
                         loops.addTask { try await self.reconciler.run() }
                         loops.addTask { try await self.reportCapacity() }
                         loops.addTask { try await self.reportLostPeers() }
+                        loops.addTask { try await work() }
                     }
                 }
                 // Whichever ends first ends the peer; a failure of the log must not leave it half

@@ -31,13 +31,15 @@ package enum PeerError: Error, CustomStringConvertible {
 package struct OutgoingShard: Sendable {
     package let upload: UploadID
     package let number: Int
-    package let staged: StagedShard
+    package let description: ShardDescription
     package let file: ShardFile
 
-    package init(upload: UploadID, number: Int, staged: StagedShard, file: ShardFile) {
+    package init(
+        upload: UploadID, number: Int, description: ShardDescription, file: ShardFile
+    ) {
         self.upload = upload
         self.number = number
-        self.staged = staged
+        self.description = description
         self.file = file
     }
 }
@@ -73,10 +75,10 @@ package final class PeerClient: Sendable {
     package func put(
         _ shard: OutgoingShard, allocationVersion: Int, minimumIndex: LogIndex, on peer: PeerRecord
     ) async throws -> Receipt {
-        let cid = shard.staged.cid
+        let cid = shard.description.cid
         let path =
             "/peer/uploads/\(shard.upload)/shards/\(shard.number)?shard=\(cid)"
-            + "&blocks=\(shard.staged.blockCount)&version=\(allocationVersion)"
+            + "&blocks=\(shard.description.blockCount)&version=\(allocationVersion)"
             + "&index=\(minimumIndex)"
         let range = shard.file.payloadRange
         let seconds = Int64(range.count >> 20)

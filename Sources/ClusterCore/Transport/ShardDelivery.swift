@@ -30,7 +30,8 @@ package struct ShardDelivery: Sendable {
             payloadByteCount: staged.payloadByteCount, fileByteCount: staged.fileByteCount,
             depth: staged.depth)
         let file = try await peer.workers.run { [store = peer.store] in try store.open(staged) }
-        let outgoing = OutgoingShard(upload: upload, number: number, staged: staged, file: file)
+        let outgoing = OutgoingShard(
+            upload: upload, number: number, description: description, file: file)
         var own: ShardCopyID?
         do {
             var receipts: [PeerID: Receipt] = [:]
@@ -126,7 +127,7 @@ package struct ShardDelivery: Sendable {
                     } catch {
                         peer.log.warning(
                             "a shard did not reach a peer",
-                            metadata: ["shard": "\(shard.staged.cid)", "error": "\(error)"])
+                            metadata: ["shard": "\(shard.description.cid)", "error": "\(error)"])
                         return (other.peer, nil)
                     }
                 }

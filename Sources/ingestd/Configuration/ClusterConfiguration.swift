@@ -8,6 +8,10 @@ struct ClusterConfiguration: Sendable {
     var port: Int
     /// HOST:PORT for others; `nil` for what is listened on.
     var advertised: String?
+    /// How long a peer must be down until its shards get new copies.
+    var gracePeriod: Duration
+    /// `nil` when this peer makes no new copies.
+    var repairBytesPerSecond: Int?
 
     /// `nil` without a secret.
     init?(_ values: SettingValues) throws {
@@ -22,6 +26,9 @@ struct ClusterConfiguration: Sendable {
             throw ConfigurationError.value(
                 .etcd, given: url, allowed: "URLs such as http://127.0.0.1:2379, with commas")
         }
+        gracePeriod = try values.duration(.gracePeriod, in: .seconds(1)...(.seconds(30 * 86_400)))
+        let rate = try values.byteCount(.repairRate) ?? 0
+        repairBytesPerSecond = rate == 0 ? nil : rate
         secret = try ClusterSecret.load(from: path)
         (host, port) = try values.address(.peerListen)
         let given = values.text(.advertise)

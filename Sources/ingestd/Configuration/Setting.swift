@@ -59,6 +59,12 @@ struct Setting: Sendable {
         help:
             "HOST:PORT at which other peers reach this one. Empty: what is listened on, with the\n"
             + "name of the machine for 0.0.0.0.")
+    static let gracePeriod = Setting(
+        name: "cluster.grace-period", defaultValue: "5m",
+        help: "A peer that is down for longer is lost: its shards get new copies on others.")
+    static let repairRate = Setting(
+        name: "cluster.repair-rate", defaultValue: "100MiB",
+        help: "Bytes a second that this peer spends on new copies of shards. 0: it makes none.")
     static let capacity = Setting(
         name: "storage.capacity", defaultValue: "",
         help:
@@ -74,7 +80,8 @@ struct Setting: Sendable {
 
     static let all = [
         listen, tlsCertificate, tlsKey, tokenFile, idleTimeout, maxUploads, peerName, zone, hostTag,
-        clusterSecret, etcd, peerListen, advertise, capacity, headroom, logLevel,
+        clusterSecret, etcd, peerListen, advertise, gracePeriod, repairRate, capacity, headroom,
+        logLevel,
     ]
 
     /// The configuration file that `init` writes: every setting with its default, commented out.

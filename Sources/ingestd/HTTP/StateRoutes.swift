@@ -80,10 +80,13 @@ struct StateRoutes: Sendable {
                 .conflict, "\(member) is this peer; ask another one to remove it, or stop it")
         }
         let acceptsLoss = query.contains { $0.name == "accept-loss" && $0.value == "true" }
-        let (copyCount, lost) = try await peer.driver.read { state in
-            (state.peer(member)?.copyCount ?? 0, state.roots(lostWithout: member))
+        let (copyCount, isSpare, lost) = try await peer.driver.read { state in
+            (
+                state.peer(member)?.copyCount ?? 0, state.isSpare(member),
+                state.roots(lostWithout: member)
+            )
         }
-        guard copyCount == 0 || acceptsLoss else {
+        guard isSpare || acceptsLoss else {
             throw Problem(.conflict, Self.lossText(of: member, copyCount, lost))
         }
         // Nobody else can end them, and what they reserved would keep the peer.
@@ -94,7 +97,7 @@ struct StateRoutes: Sendable {
             try await peer.perform(
                 .abortUpload(upload, reason: "peer \(member), which took it, was removed"))
         }
-        try await peer.perform(.forgetPeer(member, acceptingLoss: acceptsLoss))
+        try await peer.perform(.forgetPeer(member, acceptingLoss: acceptsLoss || isSpare))
         return Response(status: .noContent)
     }
 
@@ -106,8 +109,8 @@ struct StateRoutes: Sendable {
             ? "no root would lose its last copy of a shard"
             : "\(lost.count) roots would lose their last copy of a shard: \(named)\(more)"
         return
-            "peer \(member) holds \(copyCount) copies; \(roots); repeat with accept-loss=true to "
-            + "give them up"
+            "peer \(member) holds \(copyCount) copies, not all of them as often elsewhere as they "
+            + "should be; \(roots); drain it and wait, or repeat with accept-loss=true to give them up"
     }
 
     private func member(_ text: String) async throws -> PeerID {

@@ -1,0 +1,127 @@
+import Logging
+import Multiformats
+import Pinset
+import ShardPlanner
+
+/// Gives shards new copies when peers are lost or drained, and ends uploads whose coordinator is lost.
+///
+/// Every peer looks after the shards of which it has the first live copy. A copy is made as an upload of
+/// that one shard which ends without a root: so it is reserved, verified, receipted and counted as any
+/// other, and what goes wrong half-way is cleaned up as with any other. Nothing is removed: a peer that
+/// comes back brings its copies with it.
+package final class Repairer: Sendable {
+    /// Time between two looks, and most shards taken from one.
+    private static let interval = Duration.seconds(5)
+    private static let batchCount = 16
+
+    private let peer: LocalPeer
+    private let client: PeerClient
+    private let gracePeriod: Duration
+    private let bytesPerSecond: Int
+
+    /// - Parameters:
+    ///   - gracePeriod: How long a peer must be down until it counts as lost.
+    ///   - bytesPerSecond: The movement budget of this peer, at least 1.
+    package init(
+        peer: LocalPeer, client: PeerClient, gracePeriod: Duration, bytesPerSecond: Int
+    ) {
+        precondition(bytesPerSecond >= 1, "without a budget nothing is copied")
+        self.peer = peer
+        self.client = client
+        self.gracePeriod = gracePeriod
+        self.bytesPerSecond = bytesPerSecond
+    }
+
+    /// Looks until the task is cancelled.
+    package func run() async throws {
+        // By this peer's own clock: clocks of others, which the state has, may be wrong.
+        var downSince: [PeerID: ContinuousClock.Instant] = [:]
+        while true {
+            try await Task.sleep(for: Self.interval)
+            let down = try await peer.driver.read { state in
+                state.members.filter { $0.status != .up }.map(\.peer)
+            }
+            let now = ContinuousClock.now
+            downSince = Dictionary(
+                uniqueKeysWithValues: down.map { ($0, downSince[$0] ?? now) })
+            let lost = Set(downSince.filter { now - $0.value >= gracePeriod }.keys)
+            do {
+                try await endUploads(ofLost: lost)
+                try await copyShards(lost: lost)
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                peer.log.warning(
+                    "copies are still missing; it is tried again", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// One peer does it for all: what a lost coordinator reserved is of no more use.
+    private func endUploads(ofLost lost: Set<PeerID>) async throws {
+        let uploads = try await peer.driver.read { [id = peer.id] state in
+            guard state.members.first(where: { $0.status == .up })?.peer == id else {
+                return [UploadID]()
+            }
+            return state.allOpenUploads.filter { lost.contains($0.options.coordinator) }.map(\.id)
+        }
+        for upload in uploads {
+            try await peer.perform(.abortUpload(upload, reason: "the peer that took it is lost"))
+        }
+    }
+
+    private func copyShards(lost: Set<PeerID>) async throws {
+        let shards = try await peer.driver.read { [id = peer.id] state in
+            state.shardsToCopy(from: id, lost: lost, limit: Self.batchCount)
+        }
+        for shard in shards {
+            let targets = try await peer.driver.read { state in
+                state.peersForAnotherCopy(of: shard, lost: lost)
+            }
+            // Until a peer joins or has room again; the shard shows how many copies it has.
+            guard !targets.isEmpty else { continue }
+            try await copy(shard, to: targets)
+            let seconds = Double(shard.description.fileByteCount) / Double(bytesPerSecond)
+            try await Task.sleep(for: .seconds(seconds))
+        }
+    }
+
+    private func copy(_ shard: ShardRecord, to targets: [PeerID]) async throws {
+        var random = SystemRandomNumberGenerator()
+        let upload = UploadID(high: random.next(), low: random.next())
+        peer.uploadBegins(upload)
+        // Whatever is still open then is aborted.
+        defer { peer.uploadEnded(upload) }
+        let description = shard.description
+        try await peer.perform(
+            .openUpload(
+                upload,
+                UploadOptions(
+                    name: "copy of \(description.cid)",
+                    policy: try AllocationPolicy(userAllocations: targets),
+                    shardLimitByteCount: nil, coordinator: peer.id)))
+        let outcome = try await peer.perform(
+            .reserveShard(upload, number: 0, byteCount: description.fileByteCount))
+        guard case .reserved(let reserved) = outcome, let chosen = reserved.peers.first,
+            let own = shard.copy(on: peer.id)
+        else { preconditionFailure("a reservation has a peer, and this one a copy") }
+        let (target, index) = try await peer.driver.read { state in
+            (state.peer(chosen), state.appliedIndex)
+        }
+        let file = try await peer.workers.run { [store = peer.store] in
+            try store.file(
+                of: ShardCopyID(shard: description.cid, generation: own.generation))
+        }
+        // Gone meanwhile, with its root or its member.
+        guard let target, let file else { return }
+        let receipt = try await client.put(
+            OutgoingShard(upload: upload, number: 0, description: description, file: file),
+            allocationVersion: reserved.allocationVersion, minimumIndex: index, on: target)
+        try await peer.settle(
+            .sealShard(upload, number: 0, description, receipts: [receipt]))
+        try await peer.perform(.abortUpload(upload, reason: "the copy is made"))
+        peer.log.notice(
+            "made another copy of a shard",
+            metadata: ["shard": "\(description.cid)", "peer": "\(chosen)"])
+    }
+}
