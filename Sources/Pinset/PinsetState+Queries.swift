@@ -119,6 +119,25 @@ extension PinsetState {
         return Set(last.flatMap { roots(ofShard: $0) }).sorted()
     }
 
+    /// Whether a visible root has this shard.
+    package func isNeededByRoot(_ shard: CID) -> Bool {
+        shards[shard]?.uses.contains { manifests[$0.upload]?.root != nil } ?? false
+    }
+
+    /// Whether an upload that another peer takes has space reserved on this one.
+    package func isPromisedToOthers(_ peer: PeerID) -> Bool {
+        openUploads.contains { id in
+            uploads[id]?.options.coordinator != peer
+                && manifests[id]?.entries.contains { entry in
+                    if case .reserved(let reservation) = entry {
+                        reservation.peers.contains(peer)
+                    } else {
+                        false
+                    }
+                } ?? false
+        }
+    }
+
     /// What a peer's disk should hold, by this state.
     package func holdings(of peer: PeerID) -> Holdings {
         let copies = (shardsOnPeer[peer] ?? []).sorted().compactMap { cid in

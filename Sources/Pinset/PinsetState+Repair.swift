@@ -3,23 +3,26 @@ import ShardPlanner
 
 /// What is short of copies, and who may take them.
 extension PinsetState {
-    /// Shards of visible roots that want more copies than they have, and that `peer` is to copy: of
-    /// the holders that are up, the one with the lowest ID is.
+    /// Shards of visible roots that want more copies than they have and can get one, and that `peer`
+    /// is to copy: of the holders that are up, the one with the lowest ID is.
     ///
     /// - Parameters:
     ///   - lost: Peers whose copies do not count any more. One that went a moment ago is not among
     ///     them.
+    ///   - skipped: Shards to leave out.
     ///   - limit: Most shards in the answer, in order of their CIDs.
     package func shardsToCopy(
-        from peer: PeerID, lost: Set<PeerID>, limit: Int
+        from peer: PeerID, lost: Set<PeerID>, skipping skipped: Set<CID> = [], limit: Int
     ) -> [ShardRecord] {
-        let short = (shardsOnPeer[peer] ?? []).filter { cid in
-            guard let shard = shards[cid], isShort(shard, without: lost),
-                shard.uses.contains(where: { manifests[$0.upload]?.root != nil })
-            else { return false }
+        let short = (shardsOnPeer[peer] ?? []).subtracting(skipped).filter { cid in
+            guard let shard = shards[cid], isShort(shard, without: lost), isNeededByRoot(cid) else {
+                return false
+            }
             return shard.copies.first { peers[$0.peer]?.isUp == true }?.peer == peer
         }
-        return short.sorted().prefix(limit).compactMap { shards[$0] }
+        return Array(
+            short.sorted().lazy.compactMap { shards[$0] }
+                .filter { !peersForAnotherCopy(of: $0, lost: lost).isEmpty }.prefix(limit))
     }
 
     /// Peers that may take another copy of a shard: with room, and where there are some, in zones
@@ -37,19 +40,17 @@ extension PinsetState {
         return (elsewhere.isEmpty ? able : elsewhere).map(\.peer)
     }
 
-    /// Whether every shard on a peer has all the copies it wants on others.
+    /// Whether every shard on a peer has all the copies it wants on others that are up.
     package func isSpare(_ peer: PeerID) -> Bool {
-        !(shardsOnPeer[peer] ?? []).contains { cid in
-            shards[cid].map { isShort($0, without: [peer]) } ?? false
+        let unreliable = Set(peers.values.filter { !$0.isReliable }.map(\.peer))
+        return !(shardsOnPeer[peer] ?? []).contains { cid in
+            shards[cid].map { isShort($0, without: unreliable.union([peer])) } ?? false
         }
     }
 
     private func isShort(_ shard: ShardRecord, without lost: Set<PeerID>) -> Bool {
-        let good = shard.copies.count { copy in
-            !lost.contains(copy.peer) && peers[copy.peer]?.isDraining == false
-        }
-        // Everywhere meant the peers of its time; what is lost of that is replaced.
-        let wanted = shard.replicationMax < 0 ? shard.copies.count : shard.replicationMax
-        return good < wanted
+        let counted = peers.values.filter { !$0.isDraining && !lost.contains($0.peer) }
+        let good = counted.count { shard.copy(on: $0.peer) != nil }
+        return good < (shard.replicationMax < 0 ? counted.count : shard.replicationMax)
     }
 }

@@ -19,6 +19,9 @@ struct Daemon: Sendable {
     /// Write segments and input slabs beyond what each upload owns; 2 MiB each.
     private static let spareBufferCount = 12
 
+    /// How long requests under way may go on after the daemon is told to stop.
+    private static let shutdownPatience = Duration.seconds(60)
+
     let configuration: DaemonConfiguration
     let log: Logger
     /// Held for the life of the process.
@@ -120,13 +123,14 @@ struct Daemon: Sendable {
             },
             WaitingService(until: ready.stream, then: application),
         ]
-        let group = ServiceGroup(
-            configuration: ServiceGroupConfiguration(
-                services: services.map {
-                    .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup)
-                },
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: log))
-        try await group.run()
+        var settings = ServiceGroupConfiguration(
+            services: services.map {
+                .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup)
+            },
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: log)
+        // What waits for a log that does not come back is cut off in the end.
+        settings.maximumGracefulShutdownDuration = Self.shutdownPatience
+        try await ServiceGroup(configuration: settings).run()
     }
 
     private func place(addresses: [String] = []) -> PeerPlace {
@@ -237,9 +241,11 @@ private struct WaitingService: Service {
     }
 
     func run() async throws {
-        for await _ in ready {}
-        // The wait also ends when the group does, because what it waited for has failed.
-        if Task.isCancelled { return }
+        await cancelWhenGracefulShutdown {
+            for await _ in ready {}
+        }
+        // The wait also ends when the group does: it was told to stop, or what it waited for failed.
+        if Task.isCancelled || Task.isShuttingDownGracefully { return }
         try await service.run()
     }
 }

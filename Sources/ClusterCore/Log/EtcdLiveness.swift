@@ -48,6 +48,8 @@ struct EtcdLiveness: Sendable {
                     if let held { await giveBack(held) }
                     throw error
                 }
+                // After an outage etcd gives every lease its whole time again.
+                foreignSince = nil
             }
             if Task.isCancelled, let held { await giveBack(held) }
             _ = await backoff.wait()

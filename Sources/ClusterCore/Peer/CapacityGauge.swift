@@ -1,4 +1,5 @@
 import PosixIO
+import ShardPlanner
 
 /// How many bytes a peer can lend: the configured limit, or what its own files and the free space
 /// of the file system allow, whichever is smaller.
@@ -22,42 +23,60 @@ package struct CapacityGauge: Sendable {
         self.headroomByteCount = headroomByteCount
     }
 
-    /// - Parameters:
-    ///   - usedByteCount: Bytes of the sealed shards here, by the state.
-    ///   - reservedByteCount: Bytes promised here, by the state. What is in staging beyond them is on
-    ///     its way to other peers.
-    func capacityByteCount(usedByteCount: Int, reservedByteCount: Int) throws -> Int {
+    /// What the state says of a peer's disk.
+    struct Room {
+        /// Bytes of the sealed shards.
+        var usedByteCount: Int
+        /// Bytes promised to shards that are not sealed.
+        var reservedByteCount: Int
+        /// How much of what is promised is on disk already.
+        var writtenByteCount: Int
+    }
+
+    func capacityByteCount(beside room: Room) throws -> Int {
         let free = try FileSystem.loadSpace(dataDirectory).freeByteCount
-        let staged = min(try stagedByteCount(), reservedByteCount)
         let kept = max(headroomByteCount, Self.ownByteCount)
-        let physical = max(0, usedByteCount + staged + free - kept)
+        let physical = max(0, room.usedByteCount + room.writtenByteCount + free - kept)
         return min(limitByteCount ?? physical, physical)
     }
 
-    /// Refuses what would leave less free space than the peer needs for itself.
-    func checkSpool(for byteCount: Int, reservedByteCount: Int) throws {
+    /// Refuses what would leave less free space than is promised and the peer needs for itself.
+    func checkSpool(for byteCount: Int, beside room: Room) throws {
         let free = try FileSystem.loadSpace(dataDirectory).freeByteCount
-        // What is promised here and not written yet needs its space too.
-        let promised = max(0, reservedByteCount - (try stagedByteCount()))
+        let promised = max(0, room.reservedByteCount - room.writtenByteCount)
         let left = free - Self.ownByteCount - promised
         guard left >= byteCount else {
             throw SpoolFull(neededByteCount: byteCount, freeByteCount: left)
         }
     }
 
-    /// Disk space that shards being written have taken so far.
-    private func stagedByteCount() throws -> Int {
+    /// A shard in staging.
+    struct StagedFile: Sendable {
+        var upload: UploadID
+        var number: Int
+        /// Disk space it has taken so far.
+        var byteCount: Int
+    }
+
+    func stagedFiles() throws -> [StagedFile] {
         let staging = dataDirectory + "/staging"
-        var sum = 0
-        for upload in try Directory(staging).loadNames() {
+        var files: [StagedFile] = []
+        for upload in try Directory(staging).loadNames().map({ String(decoding: $0, as: UTF8.self) }
+        ) {
             // An upload that ends meanwhile takes its directory with it.
-            let path = staging + "/" + String(decoding: upload, as: UTF8.self)
-            guard let folder = try? Directory(path) else { continue }
+            guard let id = UploadID(upload), let folder = try? Directory(staging + "/" + upload)
+            else {
+                continue
+            }
             for name in try folder.loadNames() {
-                sum += try folder.loadStatus(name)?.allocatedByteCount ?? 0
+                guard let number = Int(String(decoding: name, as: UTF8.self)),
+                    let status = try folder.loadStatus(name)
+                else { continue }
+                files.append(
+                    StagedFile(upload: id, number: number, byteCount: status.allocatedByteCount))
             }
         }
-        return sum
+        return files
     }
 
     /// Whether a change is worth a command: more than 1 % or 64 MiB, or room that has vanished.

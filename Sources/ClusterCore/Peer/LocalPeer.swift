@@ -140,6 +140,7 @@ package final class LocalPeer: Sendable {
     ) async throws -> Outcome {
         let requestID = driver.makeRequestID()
         var mayBeDone = false
+        var backoff = Backoff()
         while true {
             let outcome: Outcome
             do throws(LogError) {
@@ -150,7 +151,8 @@ package final class LocalPeer: Sendable {
                 case .refused(_, .noQuorum) where mayBeDone: break
                 case .refused, .closed, .unavailable, .trimmed, .foreignHistory: throw error
                 }
-                if Task.isCancelled || deadline.map({ $0 <= .now }) ?? false { throw error }
+                if deadline.map({ $0 <= .now }) ?? false { throw error }
+                guard await backoff.wait() else { throw error }
                 continue
             }
             if let refusal = outcome.refusal { throw CommandRefused(refusal: refusal) }
@@ -204,7 +206,12 @@ package final class LocalPeer: Sendable {
                 .filter { !state.roots(ofShard: $0.shard).isEmpty }
                 .map { ShardCopyID(shard: $0.shard, generation: $0.generation) }
         }
-        try await workers.run { [store] in try store.openCatalogue(readable: readable) }
+        let damage = try await workers.run { [store] in
+            try store.openCatalogue(readable: readable)
+        }
+        for error in damage {
+            log.error("a shard here is damaged", metadata: ["error": "\(error)"])
+        }
     }
 
     private func join(at place: PeerPlace) async throws {
@@ -239,18 +246,29 @@ package final class LocalPeer: Sendable {
 
     /// Whether a shard for other peers can wait here until it has reached them.
     package func checkSpool(for byteCount: Int) async throws {
-        let reserved = try await driver.read { [id] in $0.peer(id)?.reservedByteCount ?? 0 }
+        let room = try await room()
         try await workers.run { [capacity] in
-            try capacity.checkSpool(for: byteCount, reservedByteCount: reserved)
+            try capacity.checkSpool(for: byteCount, beside: room)
         }
     }
 
     private func measuredCapacity() async throws -> Int {
-        let (used, reserved) = try await driver.read { [id] state in
-            (state.peer(id)?.usedByteCount ?? 0, state.peer(id)?.reservedByteCount ?? 0)
-        }
-        return try await workers.run { [capacity] in
-            try capacity.capacityByteCount(usedByteCount: used, reservedByteCount: reserved)
+        let room = try await room()
+        return try await workers.run { [capacity] in try capacity.capacityByteCount(beside: room) }
+    }
+
+    /// What the state says of this peer's disk, and how much of its promises is written already.
+    private func room() async throws -> CapacityGauge.Room {
+        let files = try await workers.run { [capacity] in try capacity.stagedFiles() }
+        return try await driver.read { [id] state in
+            // Others are on their way to other peers.
+            let own = files.filter { file in
+                state.reservation(file.upload, number: file.number)?.peers.contains(id) == true
+            }
+            return CapacityGauge.Room(
+                usedByteCount: state.peer(id)?.usedByteCount ?? 0,
+                reservedByteCount: state.peer(id)?.reservedByteCount ?? 0,
+                writtenByteCount: own.reduce(0) { $0 + $1.byteCount })
         }
     }
 
@@ -258,7 +276,13 @@ package final class LocalPeer: Sendable {
     private func reportCapacity() async throws {
         while true {
             try await Task.sleep(for: CapacityGauge.interval)
-            let measured = try await measuredCapacity()
+            let measured: Int
+            do {
+                measured = try await measuredCapacity()
+            } catch let error as IOError {
+                log.warning("the disk's room cannot be told now", metadata: ["error": "\(error)"])
+                continue
+            }
             let known = try await driver.read { [id] in $0.peer(id)?.capacityByteCount ?? 0 }
             if CapacityGauge.isNoticeable(from: known, to: measured) {
                 try await driver.appendPersistently(

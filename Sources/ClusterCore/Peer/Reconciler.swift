@@ -16,6 +16,10 @@ package final class Reconciler: Sendable {
     private let live: LiveUploads
     private let workers: WorkerPool
     private let log: Logger
+    /// An upload has ended since the last look for copies whose blocks may be read now.
+    private let mustLookForReadable = Mutex(true)
+    /// What was applied at that look.
+    private let lookedAt = Mutex(LogIndex.beforeFirst)
     private let bell = AsyncStream.makeStream(
         of: Void.self, bufferingPolicy: .bufferingNewest(1))
     /// Drops whose space is free; bounded by the pending drops of the state.
@@ -37,6 +41,10 @@ package final class Reconciler: Sendable {
         self.log = log
     }
 
+    private static func isEnd(_ effect: Effect) -> Bool {
+        if case .uploadEnded = effect { true } else { false }
+    }
+
     /// Asks for a look soon.
     package func wake() {
         bell.continuation.yield()
@@ -46,8 +54,10 @@ package final class Reconciler: Sendable {
     func run() async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask {
-                for await _ in await self.driver.effects() {
-                    try await self.tolerating { try await self.makeReadable() }
+                for await hints in await self.driver.effects() {
+                    if hints.isIncomplete || hints.effects.contains(where: Self.isEnd) {
+                        self.mustLookForReadable.withLock { $0 = true }
+                    }
                     self.wake()
                 }
             }
@@ -57,6 +67,15 @@ package final class Reconciler: Sendable {
             group.addTask {
                 for await _ in self.bell.stream {
                     try await self.tolerating {
+                        if self.mustLookForReadable.withLock({ $0 }) {
+                            self.mustLookForReadable.withLock { $0 = false }
+                            do {
+                                try await self.makeReadable()
+                            } catch {
+                                self.mustLookForReadable.withLock { $0 = true }
+                                throw error
+                            }
+                        }
                         try await self.abortOrphans()
                         try await self.releaseWhatArrived()
                         try await self.dropWhatIsNotNeeded()
@@ -119,16 +138,20 @@ package final class Reconciler: Sendable {
 
     /// Lets blocks be found whose roots were committed.
     package func makeReadable() async throws {
+        let applied = driver.position.applied
+        // Every reader that misses a block comes here.
+        guard lookedAt.withLock({ $0 < applied }) else { return }
         let unreadable = store.unreadableCopies
-        guard !unreadable.isEmpty else { return }
         let copies = try await driver.read { [peer] state in
             unreadable.filter { copy in
                 state.shard(copy.shard)?.copy(on: peer)?.generation == copy.generation
-                    && !state.roots(ofShard: copy.shard).isEmpty
+                    && state.isNeededByRoot(copy.shard)
             }
         }
-        guard !copies.isEmpty else { return }
-        try await workers.run { [store] in try store.makeReadable(copies) }
+        if !copies.isEmpty {
+            try await workers.run { [store] in try store.makeReadable(copies) }
+        }
+        lookedAt.withLock { $0 = max($0, applied) }
     }
 
     /// Aborts uploads of this peer that nobody works on: left by a former process, or ended while
@@ -182,12 +205,17 @@ package final class Reconciler: Sendable {
         }
         for drop in drops {
             guard removing.withLock({ $0.insert(drop).inserted }) else { continue }
-            let isGoing = try await workers.run { [store, gone] in
-                try store.removeCopies(of: drop.shard, droppedAs: drop.generation) {
-                    gone.continuation.yield(drop)
+            do {
+                let isGoing = try await workers.run { [store, gone] in
+                    try store.removeCopies(of: drop.shard, droppedAs: drop.generation) {
+                        gone.continuation.yield(drop)
+                    }
                 }
+                if !isGoing { removing.withLock { _ = $0.remove(drop) } }
+            } catch {
+                removing.withLock { _ = $0.remove(drop) }
+                throw error
             }
-            if !isGoing { removing.withLock { _ = $0.remove(drop) } }
         }
         try await removeRootRecords()
     }

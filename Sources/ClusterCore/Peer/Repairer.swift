@@ -13,6 +13,8 @@ package final class Repairer: Sendable {
     /// Time between two looks, and most shards taken from one.
     private static let interval = Duration.seconds(5)
     private static let batchCount = 16
+    /// Time until a shard is tried again that could not be copied.
+    private static let failurePause = Duration.seconds(60)
 
     private let peer: LocalPeer
     private let client: PeerClient
@@ -34,6 +36,7 @@ package final class Repairer: Sendable {
 
     /// Looks until the task is cancelled.
     package func run() async throws {
+        var failed: [CID: ContinuousClock.Instant] = [:]
         // By this peer's own clock: clocks of others, which the state has, may be wrong.
         var downSince: [PeerID: ContinuousClock.Instant] = [:]
         while true {
@@ -47,7 +50,7 @@ package final class Repairer: Sendable {
             let lost = Set(downSince.filter { now - $0.value >= gracePeriod }.keys)
             do {
                 try await endUploads(ofLost: lost)
-                try await copyShards(lost: lost)
+                try await copyShards(lost: lost, failed: &failed)
             } catch let error as CancellationError {
                 throw error
             } catch {
@@ -70,17 +73,34 @@ package final class Repairer: Sendable {
         }
     }
 
-    private func copyShards(lost: Set<PeerID>) async throws {
+    /// - Parameter failed: Shards that could not be copied, and when.
+    private func copyShards(
+        lost: Set<PeerID>, failed: inout [CID: ContinuousClock.Instant]
+    ) async throws {
+        let now = ContinuousClock.now
+        failed = failed.filter { now - $0.value < Self.failurePause }
+        let skipped = Set(failed.keys)
         let shards = try await peer.driver.read { [id = peer.id] state in
-            state.shardsToCopy(from: id, lost: lost, limit: Self.batchCount)
+            state.shardsToCopy(from: id, lost: lost, skipping: skipped, limit: Self.batchCount)
         }
         for shard in shards {
             let targets = try await peer.driver.read { state in
                 state.peersForAnotherCopy(of: shard, lost: lost)
             }
-            // Until a peer joins or has room again; the shard shows how many copies it has.
+            // Room may have gone to the shards before.
             guard !targets.isEmpty else { continue }
-            try await copy(shard, to: targets)
+            do {
+                try await copy(shard, to: targets)
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                // The others must not wait for this one.
+                failed[shard.description.cid] = now
+                peer.log.warning(
+                    "a shard got no new copy; it is tried again",
+                    metadata: ["shard": "\(shard.description.cid)", "error": "\(error)"])
+                continue
+            }
             let seconds = Double(shard.description.fileByteCount) / Double(bytesPerSecond)
             try await Task.sleep(for: .seconds(seconds))
         }
@@ -112,8 +132,8 @@ package final class Repairer: Sendable {
             try store.file(
                 of: ShardCopyID(shard: description.cid, generation: own.generation))
         }
-        // Gone meanwhile, with its root or its member.
-        guard let target, let file else { return }
+        guard let target else { throw RepairError.targetIsGone(chosen) }
+        guard let file else { throw RepairError.noFile(description.cid) }
         let receipt = try await client.put(
             OutgoingShard(upload: upload, number: 0, description: description, file: file),
             allocationVersion: reserved.allocationVersion, minimumIndex: index, on: target)
@@ -123,5 +143,19 @@ package final class Repairer: Sendable {
         peer.log.notice(
             "made another copy of a shard",
             metadata: ["shard": "\(description.cid)", "peer": "\(chosen)"])
+    }
+}
+
+/// Why a shard got no new copy.
+private enum RepairError: Error, CustomStringConvertible {
+    case targetIsGone(PeerID)
+    case noFile(CID)
+
+    var description: String {
+        switch self {
+        case .targetIsGone(let peer): "peer \(peer) was removed meanwhile"
+        case .noFile(let shard):
+            "shard \(shard) should be on this peer's disk and is not; verify what is here"
+        }
     }
 }

@@ -21,6 +21,8 @@ package final class ShardStore: Sendable {
         var claimCount: UInt64 = 0
         var nextSerial: UInt32 = 0
         var lastHit: UInt32?
+        /// Damaged copies: their blocks cannot be found before the next start.
+        var unusable: Set<UInt32> = []
         /// Sealed copies that belong to a committed root, so that their blocks may be read.
         var readable: Set<UInt32> = []
         /// Reads under way, by number.
@@ -41,6 +43,12 @@ package final class ShardStore: Sendable {
             let left = (claims[copy] ?? 1) - 1
             claims[copy] = left > 0 ? left : nil
             return left
+        }
+
+        /// Brings back a copy whose file could not be removed; its blocks stay hidden.
+        mutating func remember(_ forgotten: ForgottenCopy) {
+            names[forgotten.copy] = forgotten.serial
+            copies[forgotten.serial] = forgotten.copy
         }
 
         /// Takes a copy out of everything that leads to it; its file is still there.
@@ -130,7 +138,10 @@ package final class ShardStore: Sendable {
     }
 
     /// Opens the catalogue for the copies whose blocks may be read, and adds what it lacks.
-    package func openCatalogue(readable: [ShardCopyID]) throws {
+    ///
+    /// - Returns: What is wrong with files that are damaged; their blocks cannot be found.
+    @discardableResult
+    package func openCatalogue(readable: [ShardCopyID]) throws -> [ShardFileError] {
         let serials = state.withLock { state in
             state.readable = Set(readable.compactMap { state.names[$0] })
             return state.readable
@@ -139,8 +150,25 @@ package final class ShardStore: Sendable {
             directory: catalogueDirectory, liveSerials: serials)
         state.withLock { $0.nextSerial = max($0.nextSerial, catalogue.nextSerial) }
         catalogueBox.withLock { $0 = catalogue }
-        for serial in missing.sorted() { try addToCatalogue(serial) }
+        var damage: [ShardFileError] = []
+        for serial in missing.sorted() {
+            do {
+                try addToCatalogue(serial)
+            } catch let error as ShardFileError {
+                note(serial, unusable: error)
+                damage.append(error)
+            }
+        }
         try catalogue.mergeIfNeeded()
+        return damage
+    }
+
+    /// One damaged file must not keep the blocks of others from being found.
+    private func note(_ serial: UInt32, unusable error: ShardFileError) {
+        state.withLock { state in
+            state.readable.remove(serial)
+            state.unusable.insert(serial)
+        }
     }
 
     // MARK: Writing
@@ -182,9 +210,14 @@ package final class ShardStore: Sendable {
             state.copies[serial] = copy
             return false
         }
-        if isKnown { try FileSystem.removeFile(staged.path) }
-        // Also for a known copy: whoever renamed it may not have come to this yet.
-        try FileSystem.synchronizeDirectory(directory)
+        do {
+            if isKnown { try FileSystem.removeFile(staged.path) }
+            // Also for a known copy: whoever renamed it may not have come to this yet.
+            try FileSystem.synchronizeDirectory(directory)
+        } catch {
+            state.withLock { _ = $0.unclaim(copy) }
+            throw error
+        }
         return isKnown
     }
 
@@ -208,7 +241,16 @@ package final class ShardStore: Sendable {
             state.claim(renewed)
             state.unclaim(copy)
         }
-        try FileSystem.synchronizeDirectory(directory)
+        do {
+            try FileSystem.synchronizeDirectory(directory)
+        } catch {
+            // The caller knows of the old name alone.
+            state.withLock { state in
+                state.unclaim(renewed)
+                state.claim(copy)
+            }
+            throw error
+        }
         return renewed
     }
 
@@ -264,8 +306,12 @@ package final class ShardStore: Sendable {
                 copies.compactMap { state.names[$0] }.filter { !state.readable.contains($0) }
             }
             for serial in serials {
-                try addToCatalogue(serial)
-                state.withLock { _ = $0.readable.insert(serial) }
+                do {
+                    try addToCatalogue(serial)
+                    state.withLock { _ = $0.readable.insert(serial) }
+                } catch let error as ShardFileError {
+                    note(serial, unusable: error)
+                }
             }
         }
         try catalogueBox.withLock { $0 }?.mergeIfNeeded()
@@ -312,7 +358,17 @@ package final class ShardStore: Sendable {
         guard let forgotten else { return false }
         // The last reference to the signal goes when the last file is closed.
         let signal = ReleaseSignal(whenGone)
-        for copy in forgotten { try removeFile(of: copy)?.whenClosed { _ = signal } }
+        for (index, copy) in forgotten.enumerated() {
+            do {
+                try removeFile(of: copy)?.whenClosed { _ = signal }
+            } catch {
+                signal.disarm()
+                state.withLock { state in
+                    for left in forgotten[index...] { state.remember(left) }
+                }
+                throw error
+            }
+        }
         return true
     }
 
@@ -324,7 +380,9 @@ package final class ShardStore: Sendable {
     /// Sealed copies whose blocks cannot be found yet.
     var unreadableCopies: [ShardCopyID] {
         state.withLock { state in
-            state.copies.filter { !state.readable.contains($0.key) }.map(\.value)
+            state.copies.filter {
+                !state.readable.contains($0.key) && !state.unusable.contains($0.key)
+            }.map(\.value)
         }
     }
 
@@ -456,14 +514,17 @@ package final class ReadLease: Sendable {
 /// Calls back when nobody refers to it any more.
 private final class ReleaseSignal: Sendable {
     private let body: @Sendable () -> Void
+    private let isArmed = Mutex(true)
 
     init(_ body: @escaping @Sendable () -> Void) {
         self.body = body
     }
 
     deinit {
-        body()
+        if isArmed.withLock({ $0 }) { body() }
     }
+
+    func disarm() { isArmed.withLock { $0 = false } }
 }
 
 /// What the block catalogue knows a block by: eight bytes that are spread evenly.

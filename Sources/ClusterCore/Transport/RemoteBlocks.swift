@@ -23,9 +23,17 @@ package final class RemoteBlocks: Sendable {
     ///
     /// - Throws: `BlockUnavailable` when a peer that could not be asked may have it.
     package func load(_ cid: CID, limit: Int) async throws -> ByteBuffer? {
+        let known = try await peer.driver.read { $0.appliedIndex }
+        if let bytes = try await ask(for: cid, limit: limit, after: known) { return bytes }
+        // The root may have been committed a moment ago by somebody who knows more than this peer.
+        let newest = try await peer.driver.read(.linearizable) { $0.appliedIndex }
+        return newest > known ? try await ask(for: cid, limit: limit, after: newest) : nil
+    }
+
+    private func ask(for cid: CID, limit: Int, after index: LogIndex) async throws -> ByteBuffer? {
         let first = lastHit.withLock { $0 }
-        let (others, index) = try await peer.driver.read { [id = peer.id] state in
-            (state.members.filter { $0.peer != id }, state.appliedIndex)
+        let others = try await peer.driver.read { [id = peer.id] state in
+            state.members.filter { $0.peer != id }
         }
         var silent = others.filter { $0.status != .up }.map(\.peer)
         let live = others.filter { $0.status == .up }

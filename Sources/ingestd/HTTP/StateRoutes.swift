@@ -90,12 +90,25 @@ struct StateRoutes: Sendable {
             throw Problem(.conflict, Self.lossText(of: member, copyCount, lost))
         }
         // Nobody else can end them, and what they reserved would keep the peer.
-        let orphans = try await peer.driver.read { state in
-            state.allOpenUploads.filter { $0.options.coordinator == member }.map(\.id)
+        let (orphans, isPromised) = try await peer.driver.read { state in
+            (
+                state.allOpenUploads.filter { $0.options.coordinator == member }.map(\.id),
+                state.isPromisedToOthers(member)
+            )
+        }
+        guard !isPromised else {
+            throw Problem(
+                .conflict,
+                "uploads under way have space reserved on peer \(member); try again later")
         }
         for upload in orphans {
-            try await peer.perform(
-                .abortUpload(upload, reason: "peer \(member), which took it, was removed"))
+            do {
+                try await peer.perform(
+                    .abortUpload(upload, reason: "peer \(member), which took it, was removed"))
+            } catch let error as CommandRefused {
+                // It has ended by itself.
+                guard case .uploadEnded = error.refusal else { throw error }
+            }
         }
         try await peer.perform(.forgetPeer(member, acceptingLoss: acceptsLoss || isSpare))
         return Response(status: .noContent)

@@ -19,7 +19,8 @@ final class AddRequest: @unchecked Sendable {
     let lines: AnswerLines
     /// Held as long as the upload goes on.
     private let slot: UploadSlot
-    private var isAborted = false
+    /// Committed, or given up.
+    private var isOver = false
 
     init(
         body: UploadBody, content: any UploadContent, session: UploadSession, lines: AnswerLines,
@@ -30,6 +31,16 @@ final class AddRequest: @unchecked Sendable {
         self.session = session
         self.lines = lines
         self.slot = slot
+    }
+
+    /// Nobody drives it any more: the client went away between the two stretches.
+    deinit {
+        if isOver { return }
+        nonisolated(unsafe) let (content, session) = (content, session)
+        Task {
+            await content.abandon()
+            await session.abort(reason: "the client went away before the answer began")
+        }
     }
 
     /// Goes on until the body has ended and the root is committed, or until there are enough lines
@@ -47,6 +58,7 @@ final class AddRequest: @unchecked Sendable {
             let root = try await content.finish()
             try await session.commit(
                 root: root.cid, contentByteCount: Int(content.contentByteCount))
+            isOver = true
             lines.closeWith(root)
             return true
         } catch {
@@ -57,8 +69,8 @@ final class AddRequest: @unchecked Sendable {
 
     /// Gives the upload up, unless that has been done.
     func abort(_ error: any Error) async {
-        if isAborted { return }
-        isAborted = true
+        if isOver { return }
+        isOver = true
         await content.abandon()
         await session.abort(reason: Problem(error).message)
     }
