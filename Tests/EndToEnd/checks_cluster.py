@@ -392,6 +392,21 @@ def a_drained_peer_can_be_removed_once_its_shards_are_elsewhere(bench):
         expect_copies(cluster, 2)
 
 
+def peers_stop_when_told_to_also_without_etcd(bench):
+    with Cluster(bench) as cluster:
+        cluster.etcd.kill()
+        for peer in cluster.peers[:2]:
+            peer.stop()
+        # This one waits for the log, and has not joined yet.
+        waiting = cluster.peers[1]
+        waiting.spawn()
+        eventually(lambda: 'waiting for the log' in waiting.log_text or waiting.peer_address, 'the peer does not wait')
+        waiting.stop()
+        cluster.etcd.start()
+        cluster.start()
+        cluster.expect_agreement()
+
+
 CHECKS = [
     two_copies_are_on_two_peers_and_every_peer_reads_them, a_dataset_larger_than_any_peer_goes_in_and_reads_back,
     a_coordinator_without_room_passes_the_shards_on, copies_avoid_one_zone_while_another_has_room,
@@ -399,4 +414,5 @@ CHECKS = [
     without_etcd_reads_go_on_and_uploads_are_refused, nobody_without_the_secret_gets_a_byte_from_the_peer_port,
     shards_of_a_lost_peer_get_new_copies_after_the_grace_period,
     a_drained_peer_can_be_removed_once_its_shards_are_elsewhere,
+    peers_stop_when_told_to_also_without_etcd,
     a_copied_data_directory_is_refused_by_name, peers_are_drained_and_removed_by_the_client]

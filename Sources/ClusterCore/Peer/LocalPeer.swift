@@ -6,29 +6,6 @@ import ShardPlanner
 import Spill
 import Synchronization
 
-/// Where a peer is, for other peers and for placement.
-package struct PeerPlace: Sendable {
-    /// HOST:PORT of its peer port; none where there are no other peers.
-    package var addresses: [String]
-    package var zone: String?
-    package var host: String?
-
-    package init(addresses: [String] = [], zone: String? = nil, host: String? = nil) {
-        self.addresses = addresses
-        self.zone = zone
-        self.host = host
-    }
-}
-
-/// Uploads that are under way in this process.
-final class LiveUploads: Sendable {
-    private let uploads = Mutex<Set<UploadID>>([])
-
-    func insert(_ upload: UploadID) { uploads.withLock { _ = $0.insert(upload) } }
-    func remove(_ upload: UploadID) { uploads.withLock { _ = $0.remove(upload) } }
-    func contains(_ upload: UploadID) -> Bool { uploads.withLock { $0.contains(upload) } }
-}
-
 /// This machine's part of the cluster: the log and its state, the shard files, and what keeps the
 /// two in agreement.
 package final class LocalPeer: Sendable {
@@ -45,7 +22,7 @@ package final class LocalPeer: Sendable {
     package let workers: WorkerPool
     package let scratch: any ScratchSpace
     package let reconciler: Reconciler
-    private let capacity: CapacityGauge
+    let capacity: CapacityGauge
     let log: Logger
 
     package var id: PeerID { identity.peer }
@@ -55,9 +32,8 @@ package final class LocalPeer: Sendable {
 
     package init(
         identity: PeerIdentity, storageID: StorageID, name: String, driver: PinsetDriver,
-        store: ShardStore, roots: RootRecords,
-        received: ReceivedShards, workers: WorkerPool, scratch: any ScratchSpace,
-        capacity: CapacityGauge, log: Logger
+        store: ShardStore, roots: RootRecords, received: ReceivedShards, workers: WorkerPool,
+        scratch: any ScratchSpace, capacity: CapacityGauge, log: Logger
     ) {
         self.identity = identity
         self.storageID = storageID
@@ -239,55 +215,6 @@ package final class LocalPeer: Sendable {
             log.warning(
                 "no disk space could be set aside for the log; free some",
                 metadata: ["error": "\(error)"])
-        }
-    }
-
-    // MARK: Capacity
-
-    /// Whether a shard for other peers can wait here until it has reached them.
-    package func checkSpool(for byteCount: Int) async throws {
-        let room = try await room()
-        try await workers.run { [capacity] in
-            try capacity.checkSpool(for: byteCount, beside: room)
-        }
-    }
-
-    private func measuredCapacity() async throws -> Int {
-        let room = try await room()
-        return try await workers.run { [capacity] in try capacity.capacityByteCount(beside: room) }
-    }
-
-    /// What the state says of this peer's disk, and how much of its promises is written already.
-    private func room() async throws -> CapacityGauge.Room {
-        let files = try await workers.run { [capacity] in try capacity.stagedFiles() }
-        return try await driver.read { [id] state in
-            // Others are on their way to other peers.
-            let own = files.filter { file in
-                state.reservation(file.upload, number: file.number)?.peers.contains(id) == true
-            }
-            return CapacityGauge.Room(
-                usedByteCount: state.peer(id)?.usedByteCount ?? 0,
-                reservedByteCount: state.peer(id)?.reservedByteCount ?? 0,
-                writtenByteCount: own.reduce(0) { $0 + $1.byteCount })
-        }
-    }
-
-    /// Tells the state when the space this peer can lend has changed noticeably.
-    private func reportCapacity() async throws {
-        while true {
-            try await Task.sleep(for: CapacityGauge.interval)
-            let measured: Int
-            do {
-                measured = try await measuredCapacity()
-            } catch let error as IOError {
-                log.warning("the disk's room cannot be told now", metadata: ["error": "\(error)"])
-                continue
-            }
-            let known = try await driver.read { [id] in $0.peer(id)?.capacityByteCount ?? 0 }
-            if CapacityGauge.isNoticeable(from: known, to: measured) {
-                try await driver.appendPersistently(
-                    .setCapacity(id, byteCount: measured), logger: log)
-            }
         }
     }
 }
