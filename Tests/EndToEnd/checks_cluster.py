@@ -401,7 +401,10 @@ def peers_stop_when_told_to_also_without_etcd(bench):
         waiting = cluster.peers[1]
         waiting.spawn()
         eventually(lambda: 'waiting for the log' in waiting.log_text or waiting.peer_address, 'the peer does not wait')
+        began = time.monotonic()
         waiting.stop()
+        # Not cut off after a minute, as requests under way would be.
+        expect(time.monotonic() - began < 30, 'it took %.0f s to stop', time.monotonic() - began)
         cluster.etcd.start()
         cluster.start()
         cluster.expect_agreement()
