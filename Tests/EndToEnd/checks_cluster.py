@@ -165,6 +165,62 @@ def a_peer_that_dies_during_an_upload_is_replaced(bench):
         bench.note = '%d of %d shards went elsewhere' % (len(without), len(allocations))
 
 
+@contextlib.contextmanager
+def upload_under_way(cluster, files, most=2):
+    """An upload that has shards on several peers and waits. It goes on when the body of this ends; yields its
+    future."""
+    reached, may_go_on = threading.Event(), threading.Event()
+    name, content = max(files.items(), key=lambda item: len(item[1]))
+
+    def interrupted():
+        yield content[:len(content) * 2 // 3]
+        reached.set()
+        may_go_on.wait(200)
+        yield content[len(content) * 2 // 3:]
+
+    def is_spread():
+        return reached.is_set() and sum(bool(peer.shard_paths) for peer in cluster.peers) >= 2
+
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        upload = beside.submit(
+            cluster.add, {**files, name: interrupted()}, replication_min=2, replication_max=most)
+        try:
+            eventually(lambda: upload.done() or is_spread(), 'the upload does not get far')
+            yield upload
+        finally:
+            may_go_on.set()
+
+
+def a_coordinator_that_dies_leaves_nothing_with_the_others_nor_when_it_is_back(bench):
+    files = dataset('coordinator', 30 * MIB)
+    with Cluster(bench, arguments=['--grace-period', '2s']) as cluster:
+        with upload_under_way(cluster, files) as upload:
+            cluster.peers[0].kill()
+        expect(upload.exception(60), 'an upload outlived its coordinator')
+        # The others end it once the coordinator counts as lost.
+        cluster.expect_agreement()
+        for peer in cluster.running:
+            expect(not peer.shard_paths and not peer.pins(), 'something is left of the upload: %s', peer.shard_paths)
+        cluster.start()
+        cluster.expect_empty()
+
+
+def a_peer_that_starts_again_during_an_upload_keeps_what_it_signed_for(bench):
+    files = dataset('starts again', 30 * MIB)
+    with Cluster(bench) as cluster:
+        with upload_under_way(cluster, files, most=3):
+            before = cluster.peers[2].shard_files()
+            expect(before, 'peer 2 has no shards')
+            cluster.peers[2].kill()
+            cluster.start()
+            expect(before.items() <= cluster.peers[2].shard_files().items(), 'it gave away what it had signed for')
+        # What was sent while it was away is copied to it later: all may have three copies, and it has room.
+        expect_live_copies(cluster, 3)
+        cluster.expect_agreement()
+        expect_equal_copies(cluster)
+        bench.note = '%d shards' % len(before)
+
+
 def a_peer_that_is_killed_is_listed_as_down_and_comes_back(bench):
     before, meanwhile = dataset('before', 9 * MIB), dataset('meanwhile', 9 * MIB)
     with Cluster(bench) as cluster:
@@ -413,7 +469,9 @@ def peers_stop_when_told_to_also_without_etcd(bench):
 CHECKS = [
     two_copies_are_on_two_peers_and_every_peer_reads_them, a_dataset_larger_than_any_peer_goes_in_and_reads_back,
     a_coordinator_without_room_passes_the_shards_on, copies_avoid_one_zone_while_another_has_room,
-    a_peer_that_dies_during_an_upload_is_replaced, a_peer_that_is_killed_is_listed_as_down_and_comes_back,
+    a_peer_that_dies_during_an_upload_is_replaced,
+    a_coordinator_that_dies_leaves_nothing_with_the_others_nor_when_it_is_back,
+    a_peer_that_starts_again_during_an_upload_keeps_what_it_signed_for, a_peer_that_is_killed_is_listed_as_down_and_comes_back,
     without_etcd_reads_go_on_and_uploads_are_refused, nobody_without_the_secret_gets_a_byte_from_the_peer_port,
     shards_of_a_lost_peer_get_new_copies_after_the_grace_period,
     a_drained_peer_can_be_removed_once_its_shards_are_elsewhere,
