@@ -18,8 +18,8 @@ package enum IdentityError: Error, Equatable, Sendable, CustomStringConvertible 
             "\(path) exists already and is never overwritten; move it away to make a new identity"
         case .readableByOthers(let path, let permissions):
             """
-            \(path) has mode \(String(permissions, radix: 8)), so other users may have the private key; \
-            run chmod 600 on it
+            \(path) has mode \(String(permissions, radix: 8)), so other users may have read what is \
+            secret in it; run chmod 600 on it
             """
         case .malformed(let path, let finding):
             "\(path) is damaged (\(finding)); restore it from a backup"

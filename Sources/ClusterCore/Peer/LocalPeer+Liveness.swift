@@ -25,6 +25,21 @@ extension LocalPeer {
         }
     }
 
+    /// Tells the operator, every now and then, why this peer does not start yet.
+    func sayWhatIsAwaited() async throws {
+        while true {
+            try await Task.sleep(for: Self.lookInterval)
+            do throws(LogError) {
+                _ = try await driver.livePeers()
+                log.notice(
+                    "waiting: a former process of this peer, or a copy of its data directory, still lives"
+                )
+            } catch {
+                log.warning("waiting for the log", metadata: ["cause": "\(error)"])
+            }
+        }
+    }
+
     private func sayUp() async throws {
         let isDown = try await driver.read { [id] in $0.peer(id).map { $0.status != .up } ?? false }
         if isDown { try await driver.appendPersistently(.setPeerStatus(id, .up), logger: log) }

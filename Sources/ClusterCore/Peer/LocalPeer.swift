@@ -70,7 +70,10 @@ package final class LocalPeer: Sendable {
                 group.addTask { try await self.stayAlive(held) }
                 group.addTask {
                     // Before anything is said or removed in this peer's name.
+                    let reminder = Task { try await self.sayWhatIsAwaited() }
+                    defer { reminder.cancel() }
                     try await held.value(ifCancelled: .closed(cause: "the daemon is stopping"))
+                    reminder.cancel()
                     try await self.start(at: place)
                     self.started.withLock { $0 = true }
                     try await whenReady()

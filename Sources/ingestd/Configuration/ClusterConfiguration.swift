@@ -29,7 +29,14 @@ struct ClusterConfiguration: Sendable {
         gracePeriod = try values.duration(.gracePeriod, in: .seconds(1)...(.seconds(30 * 86_400)))
         let rate = try values.byteCount(.repairRate) ?? 0
         repairBytesPerSecond = rate == 0 ? nil : rate
-        secret = try ClusterSecret.load(from: path)
+        do throws(IdentityError) {
+            secret = try ClusterSecret.load(from: path)
+        } catch {
+            guard case .missing = error else { throw error }
+            throw ConfigurationError.value(
+                .clusterSecret, given: path,
+                allowed: "a file that is there; ingestd secret > FILE makes one")
+        }
         (host, port) = try values.address(.peerListen)
         let given = values.text(.advertise)
         if !given.isEmpty { _ = try values.address(.advertise) }

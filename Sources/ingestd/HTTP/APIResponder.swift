@@ -148,7 +148,7 @@ struct APIResponder: HTTPResponder {
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    /// Membership over HTTP comes with clusters; what is sent is judged all the same.
+    /// Whoever knows the secret joins by itself; what is sent is judged all the same.
     private static func refuseJoin(_ request: Request, _ context: APIContext) async throws
         -> Response
     {
@@ -174,7 +174,8 @@ struct APIResponder: HTTPResponder {
             throw Problem(.badPeerID, "'\(join.peerID.prefix(80))' is not a peer ID: \(error)")
         }
         throw Problem(
-            .conflict, "this peer keeps its own log and takes no members; a cluster is made at init"
+            .conflict,
+            "peers join by themselves: start one with the cluster's secret and the cluster's etcd"
         )
     }
 
