@@ -5,7 +5,7 @@ import NIOCore
 ///
 /// It ends, by throwing, when etcd cancels the watch or the connection breaks.
 package struct EtcdEvents: AsyncSequence, Sendable {
-    package typealias Element = [EtcdEvent]
+    package typealias Element = [EtcdKeyValue]
 
     let body: HTTPClientResponse.Body
 
@@ -26,7 +26,7 @@ package struct EtcdEvents: AsyncSequence, Sendable {
         }
 
         /// The next events; an empty batch says that the watch stands.
-        package mutating func next() async throws -> [EtcdEvent]? {
+        package mutating func next() async throws -> [EtcdKeyValue]? {
             guard let line = try await nextLine() else {
                 throw EtcdError.noAnswer(cause: "the watch ended")
             }
@@ -40,7 +40,7 @@ package struct EtcdEvents: AsyncSequence, Sendable {
                         + (result.cancelReason
                             ?? "it began below revision \(result.compactRevision ?? "?")"))
             }
-            return try (result.events ?? []).map { try $0.event() }
+            return try (result.events ?? []).map { try $0.kv.keyValue() }
         }
 
         private mutating func nextLine() async throws -> ByteBuffer? {

@@ -100,8 +100,7 @@ struct WatchMessage: Encodable {
         var key: Data
         var rangeEnd: Data?
         var startRevision: String
-        var filters: [String]?
-        var prevKv: Bool?
+        var filters = ["NODELETE"]
         var fragment = true
     }
 
@@ -110,9 +109,7 @@ struct WatchMessage: Encodable {
     init(_ watch: EtcdWatch) {
         createRequest = Create(
             key: Data(watch.keys.first), rangeEnd: watch.keys.end.map { Data($0) },
-            startRevision: String(watch.startRevision),
-            filters: watch.ignoresDeletes ? ["NODELETE"] : nil,
-            prevKv: watch.tellsPrevious ? true : nil)
+            startRevision: String(watch.startRevision))
     }
 }
 
@@ -208,17 +205,7 @@ struct ErrorAnswer: Decodable {
 
 struct WatchAnswer: Decodable {
     struct Event: Decodable {
-        var type: String?
         var kv: KeyValueAnswer
-        var prevKv: KeyValueAnswer?
-
-        func event() throws -> EtcdEvent {
-            let keyValue = try kv.keyValue()
-            guard type == "DELETE" else { return .put(keyValue) }
-            return .delete(
-                key: keyValue.key, previous: try prevKv?.keyValue(),
-                revision: keyValue.modRevision)
-        }
     }
 
     struct Result: Decodable {

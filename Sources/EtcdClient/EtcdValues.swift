@@ -86,22 +86,13 @@ package struct EtcdTransactionResult: Sendable {
     package var ranges: [EtcdRangeResult?]
 }
 
+/// Which keys to follow as they are put; deletions are left out.
 package struct EtcdWatch: Sendable {
     package var keys: EtcdKeys
     package var startRevision: UInt64
-    /// Says nothing of deleted keys.
-    package var ignoresDeletes = false
-    /// Tells what a deleted key was.
-    package var tellsPrevious = false
 
     package init(_ keys: EtcdKeys, from startRevision: UInt64) {
         self.keys = keys
         self.startRevision = startRevision
     }
-}
-
-package enum EtcdEvent: Equatable, Sendable {
-    case put(EtcdKeyValue)
-    /// With what it was, if that was asked for and is still known.
-    case delete(key: [UInt8], previous: EtcdKeyValue?, revision: UInt64)
 }

@@ -14,8 +14,10 @@ extension PinsetState {
     package func shardsToCopy(
         from peer: PeerID, lost: Set<PeerID>, skipping skipped: Set<CID> = [], limit: Int
     ) -> [ShardRecord] {
+        let counted = peersThatCount(without: lost)
         let short = (shardsOnPeer[peer] ?? []).subtracting(skipped).filter { cid in
-            guard let shard = shards[cid], isShort(shard, without: lost), isNeededByRoot(cid) else {
+            guard let shard = shards[cid], isShort(shard, among: counted), isNeededByRoot(cid)
+            else {
                 return false
             }
             return shard.copies.first { peers[$0.peer]?.isUp == true }?.peer == peer
@@ -42,15 +44,19 @@ extension PinsetState {
 
     /// Whether every shard on a peer has all the copies it wants on others that are up.
     package func isSpare(_ peer: PeerID) -> Bool {
-        let unreliable = Set(peers.values.filter { !$0.isReliable }.map(\.peer))
+        let down = Set(peers.values.filter { !$0.isUp }.map(\.peer))
+        let counted = peersThatCount(without: down.union([peer]))
         return !(shardsOnPeer[peer] ?? []).contains { cid in
-            shards[cid].map { isShort($0, without: unreliable.union([peer])) } ?? false
+            shards[cid].map { isShort($0, among: counted) } ?? false
         }
     }
 
-    private func isShort(_ shard: ShardRecord, without lost: Set<PeerID>) -> Bool {
-        let counted = peers.values.filter { !$0.isDraining && !lost.contains($0.peer) }
-        let good = counted.count { shard.copy(on: $0.peer) != nil }
+    private func peersThatCount(without lost: Set<PeerID>) -> Set<PeerID> {
+        Set(peers.values.filter { !$0.isDraining && !lost.contains($0.peer) }.map(\.peer))
+    }
+
+    private func isShort(_ shard: ShardRecord, among counted: Set<PeerID>) -> Bool {
+        let good = shard.copies.count { counted.contains($0.peer) }
         return good < (shard.replicationMax < 0 ? counted.count : shard.replicationMax)
     }
 }

@@ -27,18 +27,14 @@ struct PeersCommand: AsyncParsableCommand {
             commandName: "rm",
             abstract: "Ends a peer's membership; one with shards is named with what would be lost.")
 
-        @Argument(help: "The peer's ID.")
-        var peer: String
+        @OptionGroup var member: Member
 
         @Flag(help: "Give up the copies it holds, also the last ones of roots.")
         var acceptLoss = false
 
-        @OptionGroup(title: "Service options") var service: ServiceOptions
-
         func run() async throws {
-            try await service.withClient { client in
-                try await client.removePeer(peer, acceptingLoss: acceptLoss)
-                try Console.shared.printLine("removed \(peer)")
+            try await member.perform("removed") {
+                try await $0.removePeer($1, acceptingLoss: acceptLoss)
             }
         }
     }
@@ -48,16 +44,10 @@ struct PeersCommand: AsyncParsableCommand {
             commandName: "drain",
             abstract: "Lets a peer get no new shards, and those it has get copies elsewhere.")
 
-        @Argument(help: "The peer's ID.")
-        var peer: String
-
-        @OptionGroup(title: "Service options") var service: ServiceOptions
+        @OptionGroup var member: Member
 
         func run() async throws {
-            try await service.withClient { client in
-                try await client.setDraining(peer, true)
-                try Console.shared.printLine("draining \(peer)")
-            }
+            try await member.perform("draining") { try await $0.setDraining($1, true) }
         }
     }
 
@@ -65,15 +55,27 @@ struct PeersCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "undrain", abstract: "Lets a peer get new shards again.")
 
+        @OptionGroup var member: Member
+
+        func run() async throws {
+            try await member.perform("no longer draining") { try await $0.setDraining($1, false) }
+        }
+    }
+
+    /// The peer that a command is about.
+    struct Member: ParsableArguments {
         @Argument(help: "The peer's ID.")
         var peer: String
 
         @OptionGroup(title: "Service options") var service: ServiceOptions
 
-        func run() async throws {
+        /// - Parameter done: What is said of the peer afterwards.
+        func perform(
+            _ done: String, _ body: (ServiceClient, String) async throws -> Void
+        ) async throws {
             try await service.withClient { client in
-                try await client.setDraining(peer, false)
-                try Console.shared.printLine("no longer draining \(peer)")
+                try await body(client, peer)
+                try Console.shared.printLine("\(done) \(peer)")
             }
         }
     }

@@ -79,10 +79,6 @@ struct Daemon: Sendable {
                         bytesPerSecond: $0)
                 })
         }
-        reader.whenDamaged = { [log] error in
-            log.error(
-                "a block here is damaged; another peer has it", metadata: ["error": "\(error)"])
-        }
         reader.remote = cluster.map { [peer] in RemoteBlocks(peer: peer, client: $0.client) }
         api = APIResponder(
             peer: peer, client: cluster?.client, reader: reader, configuration: configuration,

@@ -121,19 +121,34 @@ final class EtcdLogFeed: Sendable {
     /// Commands in one answer; even the most of them, if they are small, cost a moment.
     private static let portionCounts = 8...1024
 
+    /// Follows a watch until it ends, breaks, or turns out to be silent; always throws.
+    ///
+    /// A watch may fall silent with its connection or its member and never say so. So it is never
+    /// relied on alone: every now and then the log itself is asked for what the watch should have told.
     private func follow(from revision: UInt64) async throws {
-        var watch = EtcdWatch(.beginning(keys.commands), from: revision)
-        watch.ignoresDeletes = true
-        try await client.follow(watch, silence: limits.watchSilence) { batch in
-            try await self.add(
-                batch.compactMap { if case .put(let command) = $0 { command } else { nil } })
-        } untold: {
-            let newest = try await self.client.view(
-                of: self.keys.newestCommand, keys: self.keys, timeout: self.limits.answerTimeout
-            ).newestIndex
-            return newest > self.state.withLock { $0.read } ? newest : nil
-        } isStillUntold: { newest in
-            newest > self.state.withLock { $0.read }
+        let watch = EtcdWatch(.beginning(keys.commands), from: revision)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for try await batch in try await self.client.watch(watch) {
+                    try await self.add(batch)
+                }
+            }
+            group.addTask {
+                while true {
+                    try await Task.sleep(for: self.limits.watchSilence)
+                    let newest = try await self.client.view(
+                        of: self.keys.newestCommand, keys: self.keys,
+                        timeout: self.limits.answerTimeout
+                    ).newestIndex
+                    guard newest > self.state.withLock({ $0.read }) else { continue }
+                    try await Task.sleep(for: self.limits.watchSilence)
+                    guard newest <= self.state.withLock({ $0.read }) else {
+                        throw EtcdError.noAnswer(cause: "the watch is silent")
+                    }
+                }
+            }
+            defer { group.cancelAll() }
+            try await group.next()
         }
     }
 

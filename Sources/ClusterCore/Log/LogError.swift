@@ -15,6 +15,14 @@ package enum LogError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The log is not the one the state on this disk was built from.
     case foreignHistory(found: LogHistory, expected: LogHistory)
 
+    /// Another attempt may succeed: the engine does not answer at the moment.
+    var isPassing: Bool {
+        switch self {
+        case .refused(_, .noQuorum), .unknownOutcome, .unavailable: true
+        case .refused, .closed, .trimmed, .foreignHistory: false
+        }
+    }
+
     package var description: String {
         switch self {
         case .refused(let requestID, let refusal):

@@ -186,19 +186,26 @@ extension PinsetDriver {
 
     private nonisolated func persistently<Result: Sendable>(
         _ logger: Logger, _ body: () async throws(LogError) -> Result
-    ) async throws -> Result {
+    ) async throws(LogError) -> Result {
+        try await repeating(body) { error in
+            logger.warning("waiting for the log", metadata: ["cause": "\(error)"])
+            return true
+        }
+    }
+
+    /// Repeats what the engine does not answer, with growing pauses.
+    ///
+    /// - Parameter goesOn: Whether to try again after an error that may pass.
+    nonisolated func repeating<Result: Sendable>(
+        _ body: () async throws(LogError) -> Result, while goesOn: (LogError) -> Bool
+    ) async throws(LogError) -> Result {
         var backoff = Backoff()
         while true {
             do throws(LogError) {
                 return try await body()
             } catch {
-                switch error {
-                case .refused(_, .noQuorum), .unknownOutcome, .unavailable: break
-                case .refused, .closed, .trimmed, .foreignHistory: throw error
-                }
-                logger.warning("waiting for the log", metadata: ["cause": "\(error)"])
+                guard error.isPassing, goesOn(error), await backoff.wait() else { throw error }
             }
-            guard await backoff.wait() else { throw CancellationError() }
         }
     }
 

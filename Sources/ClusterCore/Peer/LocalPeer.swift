@@ -119,24 +119,14 @@ package final class LocalPeer: Sendable {
     ) async throws -> Outcome {
         let requestID = driver.makeRequestID()
         var mayBeDone = false
-        var backoff = Backoff()
-        while true {
-            let outcome: Outcome
-            do throws(LogError) {
-                outcome = try await driver.append(command, as: requestID)
-            } catch {
-                switch error {
-                case .unknownOutcome: mayBeDone = true
-                case .refused(_, .noQuorum) where mayBeDone: break
-                case .refused, .closed, .unavailable, .trimmed, .foreignHistory: throw error
-                }
-                if deadline.map({ $0 <= .now }) ?? false { throw error }
-                guard await backoff.wait() else { throw error }
-                continue
-            }
-            if let refusal = outcome.refusal { throw CommandRefused(refusal: refusal) }
-            return outcome
+        let outcome = try await driver.repeating { () async throws(LogError) in
+            try await driver.append(command, as: requestID)
+        } while: { error in
+            if case .unknownOutcome = error { mayBeDone = true }
+            return mayBeDone && deadline.map { .now < $0 } ?? true
         }
+        if let refusal = outcome.refusal { throw CommandRefused(refusal: refusal) }
+        return outcome
     }
 
     // MARK: Uploads of this peer
@@ -182,7 +172,7 @@ package final class LocalPeer: Sendable {
         try await reconciler.sweep()
         let readable = try await driver.read { [id] state in
             state.holdings(of: id).copies
-                .filter { !state.roots(ofShard: $0.shard).isEmpty }
+                .filter { state.isNeededByRoot($0.shard) }
                 .map { ShardCopyID(shard: $0.shard, generation: $0.generation) }
         }
         let damage = try await workers.run { [store] in

@@ -67,15 +67,7 @@ package final class Reconciler: Sendable {
             group.addTask {
                 for await _ in self.bell.stream {
                     try await self.tolerating {
-                        if self.mustLookForReadable.withLock({ $0 }) {
-                            self.mustLookForReadable.withLock { $0 = false }
-                            do {
-                                try await self.makeReadable()
-                            } catch {
-                                self.mustLookForReadable.withLock { $0 = true }
-                                throw error
-                            }
-                        }
+                        try await self.makeReadableIfAnUploadEnded()
                         try await self.abortOrphans()
                         try await self.releaseWhatArrived()
                         try await self.dropWhatIsNotNeeded()
@@ -114,17 +106,18 @@ package final class Reconciler: Sendable {
         let dropped = Dictionary(
             uniqueKeysWithValues: holdings.drops.map { ($0.shard, $0.generation) })
         let present = Set(store.copies)
-        // Files from before a pending drop go with it, so that the drop is confirmed.
-        let orphaned = try await driver.read { state in
+        let withoutCopies = try await driver.read { state in
             Set(present.map(\.shard).filter { state.shard($0)?.copies.isEmpty == true })
         }
-        for copy in present.subtracting(held) where orphaned.contains(copy.shard) {
-            log.error(
-                "keeping the last copy of a shard though the state does not list it here",
-                metadata: ["shard": "\(copy.shard)"])
-        }
-        for copy in present.subtracting(held).filter({ !orphaned.contains($0.shard) })
-        where dropped[copy.shard].map({ copy.generation >= $0 }) ?? true && !store.isClaimed(copy) {
+        for copy in present.subtracting(held) where !store.isClaimed(copy) {
+            // Files from before a pending drop go with it, so that the drop is confirmed.
+            if let generation = dropped[copy.shard], copy.generation < generation { continue }
+            if withoutCopies.contains(copy.shard) {
+                log.error(
+                    "keeping the last copy of a shard though the state does not list it here",
+                    metadata: ["shard": "\(copy.shard)"])
+                continue
+            }
             log.notice("removing a shard file no root needs", metadata: ["shard": "\(copy.shard)"])
             try await workers.run { [store] in try store.removeUnknown(copy) }
         }
@@ -134,6 +127,20 @@ package final class Reconciler: Sendable {
                 metadata: ["shard": "\(copy.shard)", "generation": "\(copy.generation)"])
         }
         try await dropWhatIsNotNeeded()
+    }
+
+    private func makeReadableIfAnUploadEnded() async throws {
+        let hasEnded = mustLookForReadable.withLock { hasEnded in
+            defer { hasEnded = false }
+            return hasEnded
+        }
+        guard hasEnded else { return }
+        do {
+            try await makeReadable()
+        } catch {
+            mustLookForReadable.withLock { $0 = true }
+            throw error
+        }
     }
 
     /// Lets blocks be found whose roots were committed.

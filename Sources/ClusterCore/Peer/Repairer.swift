@@ -107,8 +107,7 @@ package final class Repairer: Sendable {
     }
 
     private func copy(_ shard: ShardRecord, to targets: [PeerID]) async throws {
-        var random = SystemRandomNumberGenerator()
-        let upload = UploadID(high: random.next(), low: random.next())
+        let upload = UploadID.random()
         peer.uploadBegins(upload)
         // Whatever is still open then is aborted.
         defer { peer.uploadEnded(upload) }

@@ -32,10 +32,19 @@ package final class ReceivedShards: Sendable {
     }
 
     private struct State {
+        /// All there is something of: a marker, a file in staging or a copy.
+        var places: Set<Place> = []
         /// Being written at this moment.
         var arriving: Set<Place> = []
-        /// Claimed copies; `nil` for one that is still arriving or never came.
-        var copies: [Place: ShardCopyID?] = [:]
+        /// What arrived, claimed.
+        var copies: [Place: ShardCopyID] = [:]
+
+        /// - Returns: The copy that was there before.
+        @discardableResult
+        mutating func put(_ copy: ShardCopyID?, at place: Place) -> ShardCopyID? {
+            places.insert(place)
+            return copy.flatMap { copies.updateValue($0, forKey: place) }
+        }
     }
 
     private let directory: String
@@ -63,12 +72,12 @@ package final class ReceivedShards: Sendable {
             // What is cut or foreign names no shard, and then the sweep decides.
             let shard = try? CID(String(decoding: bytes.prefix { $0 > 0x20 }, as: UTF8.self))
             let claimed = shard.flatMap(store.claimNewest)
-            state.withLock { _ = $0.copies.updateValue(claimed, forKey: place) }
+            state.withLock { _ = $0.put(claimed, at: place) }
         }
     }
 
     /// Uploads that brought something here.
-    var uploads: Set<UploadID> { state.withLock { Set($0.copies.keys.map(\.upload)) } }
+    var uploads: Set<UploadID> { state.withLock { Set($0.places.map(\.upload)) } }
 
     /// Notes durably that a shard is about to arrive.
     ///
@@ -76,7 +85,7 @@ package final class ReceivedShards: Sendable {
     func begin(_ place: Place, shard: CID) async throws -> Bool {
         let isFirst = state.withLock { state in
             guard state.arriving.insert(place).inserted else { return false }
-            if state.copies[place] == nil { state.copies.updateValue(nil, forKey: place) }
+            state.places.insert(place)
             return true
         }
         guard isFirst else { return false }
@@ -97,13 +106,13 @@ package final class ReceivedShards: Sendable {
     func arrived(_ place: Place, _ copy: ShardCopyID) -> ShardCopyID? {
         state.withLock { state in
             state.arriving.remove(place)
-            return (state.copies.updateValue(copy, forKey: place)) ?? nil
+            return state.put(copy, at: place)
         }
     }
 
     /// Takes over a claimed copy that is released when its upload has ended.
     func adopt(_ copy: ShardCopyID, _ place: Place) {
-        state.withLock { _ = $0.copies.updateValue(copy, forKey: place) }
+        state.withLock { _ = $0.put(copy, at: place) }
     }
 
     func isArriving(_ upload: UploadID) -> Bool {
@@ -119,12 +128,13 @@ package final class ReceivedShards: Sendable {
     /// - Returns: Copies whose claims are to be released.
     func forget(_ upload: UploadID) async throws -> [ShardCopyID] {
         let places = state.withLock { state in
-            state.copies.keys.filter { $0.upload == upload && !state.arriving.contains($0) }
+            state.places.filter { $0.upload == upload && !state.arriving.contains($0) }
         }
         let paths = places.map { directory + "/" + $0.name }
         try await workers.run { for path in paths { try FileSystem.removeFile(path) } }
         return state.withLock { state in
-            places.compactMap { state.copies.removeValue(forKey: $0) ?? nil }
+            state.places.subtract(places)
+            return places.compactMap { state.copies.removeValue(forKey: $0) }
         }
     }
 }

@@ -23,24 +23,28 @@ package final class RemoteBlocks: Sendable {
     ///
     /// - Throws: `BlockUnavailable` when a peer that could not be asked may have it.
     package func load(_ cid: CID, limit: Int) async throws -> ByteBuffer? {
-        let known = try await peer.driver.read { $0.appliedIndex }
-        if let bytes = try await ask(for: cid, limit: limit, after: known) { return bytes }
+        let (found, known) = try await ask(for: cid, limit: limit, .plain, unlessAt: nil)
+        if let found { return found }
         // The root may have been committed a moment ago by somebody who knows more than this peer.
-        let newest = try await peer.driver.read(.linearizable) { $0.appliedIndex }
-        return newest > known ? try await ask(for: cid, limit: limit, after: newest) : nil
+        return try await ask(for: cid, limit: limit, .linearizable, unlessAt: known).found
     }
 
-    private func ask(for cid: CID, limit: Int, after index: LogIndex) async throws -> ByteBuffer? {
+    /// - Parameter index: Where the state was when all were asked before.
+    /// - Returns: The block, and where the state is now.
+    private func ask(
+        for cid: CID, limit: Int, _ level: ReadLevel, unlessAt index: LogIndex?
+    ) async throws -> (found: ByteBuffer?, applied: LogIndex) {
         let first = lastHit.withLock { $0 }
-        let others = try await peer.driver.read { [id = peer.id] state in
-            state.members.filter { $0.peer != id }
+        let (others, applied) = try await peer.driver.read(level) { [id = peer.id] state in
+            (state.members.filter { $0.peer != id }, state.appliedIndex)
         }
+        if applied == index { return (nil, applied) }
         var silent = others.filter { $0.status != .up }.map(\.peer)
         let live = others.filter { $0.status == .up }
         for other in live.filter({ $0.peer == first }) + live.filter({ $0.peer != first }) {
             do {
                 let answer = try await client.block(
-                    cid, minimumIndex: index, limit: limit, from: other)
+                    cid, minimumIndex: applied, limit: limit, from: other)
                 guard let bytes = answer else { continue }
                 guard try await isIntact(bytes, cid) else {
                     peer.log.error(
@@ -50,7 +54,7 @@ package final class RemoteBlocks: Sendable {
                     continue
                 }
                 lastHit.withLock { $0 = other.peer }
-                return bytes
+                return (bytes, applied)
             } catch let error as PeerError {
                 peer.log.info(
                     "a peer could not be asked for a block", metadata: ["error": "\(error)"])
@@ -58,7 +62,7 @@ package final class RemoteBlocks: Sendable {
             }
         }
         guard silent.isEmpty else { throw BlockUnavailable(block: cid, silent: silent) }
-        return nil
+        return (nil, applied)
     }
 
     private func isIntact(_ bytes: ByteBuffer, _ cid: CID) async throws -> Bool {

@@ -25,58 +25,87 @@ package struct ShardDelivery: Sendable {
 
     /// - Returns: The copy on this peer, claimed; `nil` when the shard went to others alone.
     package func run(_ staged: StagedShard) async throws -> ShardCopyID? {
-        let description = ShardDescription(
-            cid: staged.cid, blockCount: staged.blockCount,
-            payloadByteCount: staged.payloadByteCount, fileByteCount: staged.fileByteCount,
-            depth: staged.depth)
-        let file = try await peer.workers.run { [store = peer.store] in try store.open(staged) }
-        let outgoing = OutgoingShard(
-            upload: upload, number: number, description: description, file: file)
-        var own: ShardCopyID?
+        // Before the file may get another name. Without other peers nobody reads it.
+        let outgoing = client == nil ? nil : try await open(staged)
+        var progress = Progress()
         do {
-            var receipts: [PeerID: Receipt] = [:]
-            var failed: Set<PeerID> = []
-            var skipsHeld = true
             for _ in 0..<Self.roundLimit {
-                let work = try await pendingWork(staged.cid, receipts, skipsHeld: skipsHeld)
-                if work.isHere {
-                    own = try await installOwn(staged, own)
-                    receipts[peer.id] = receipt(own!, staged)
-                }
-                let (arrived, lost) = await send(outgoing, work)
-                receipts.merge(arrived) { $1 }
-                if !lost.isEmpty {
-                    failed.formUnion(lost)
-                    if try await reallocate(excluding: failed, receipts) { continue }
-                }
-                let current = receipts.values.sorted { $0.peer < $1.peer }
-                do {
-                    // A copy here must not go while the state may come to list it.
-                    try await peer.settle(
-                        .sealShard(upload, number: number, description, receipts: current))
-                    if own == nil { try await discard() }
-                    return own
-                } catch let error as CommandRefused {
-                    switch error.refusal {
-                    case .receiptOutdated(let outdated, _, let dropped) where outdated == peer.id:
-                        // The same shard was unpinned between two steps: this is a new copy of it.
-                        own = try await renew(own!, generation: dropped)
-                        receipts[peer.id] = receipt(own!, staged)
-                    case .receiptOutdated(let outdated, _, _): receipts[outdated] = nil
-                    case .receiptFromStranger(let stranger): receipts[stranger] = nil
-                    case .tooFewReceipts where skipsHeld: skipsHeld = false
-                    default: throw error
-                    }
+                if try await isSealed(staged, outgoing, &progress) {
+                    if progress.own == nil { try await discard() }
+                    return progress.own
                 }
             }
             throw ShardDeliveryError.noRest(number: number, rounds: Self.roundLimit)
         } catch {
-            if let own { peer.leave(own, of: upload, number: number) }
+            if let own = progress.own { peer.leave(own, of: upload, number: number) }
             throw error
         }
     }
 
+    private func open(_ staged: StagedShard) async throws -> OutgoingShard {
+        let file = try await peer.workers.run { [store = peer.store] in try store.open(staged) }
+        return OutgoingShard(
+            upload: upload, number: number, description: ShardDescription(staged), file: file)
+    }
+
     // MARK: One round
+
+    private struct Progress {
+        var receipts: [PeerID: Receipt] = [:]
+        /// The copy on this peer, claimed.
+        var own: ShardCopyID?
+        var failed: Set<PeerID> = []
+        /// Peers that hold the shard already, by the state, are not sent it.
+        var skipsHeld = true
+    }
+
+    /// Sends the shard where it has to go and proposes the receipts.
+    ///
+    /// - Returns: `false` when another round is needed.
+    private func isSealed(
+        _ staged: StagedShard, _ outgoing: OutgoingShard?, _ progress: inout Progress
+    ) async throws -> Bool {
+        let work = try await pendingWork(
+            staged.cid, progress.receipts, skipsHeld: progress.skipsHeld)
+        if work.isHere { try await installOwn(staged, &progress) }
+        let (arrived, lost) = await send(outgoing, work)
+        progress.receipts.merge(arrived) { $1 }
+        if !lost.isEmpty {
+            progress.failed.formUnion(lost)
+            if try await reallocate(excluding: progress.failed, progress.receipts) { return false }
+        }
+        do {
+            // A copy here must not go while the state may come to list it.
+            try await peer.settle(
+                .sealShard(
+                    upload, number: number, ShardDescription(staged),
+                    receipts: progress.receipts.values.sorted { $0.peer < $1.peer }))
+            return true
+        } catch let error as CommandRefused {
+            try await mend(&progress, after: error, staged)
+            return false
+        }
+    }
+
+    /// Takes back what the state did not accept; throws what another round does not help.
+    private func mend(
+        _ progress: inout Progress, after error: CommandRefused, _ staged: StagedShard
+    ) async throws {
+        switch error.refusal {
+        case .receiptOutdated(peer.id, _, let dropped):
+            // The same shard was unpinned between two steps: this is a new copy of it.
+            guard let own = progress.own else { throw error }
+            let renewed = try await peer.workers.run { [store = peer.store] in
+                try store.renew(own, generation: dropped)
+            }
+            progress.own = renewed
+            progress.receipts[peer.id] = receipt(renewed, staged)
+        case .receiptOutdated(let other, _, _), .receiptFromStranger(let other):
+            progress.receipts[other] = nil
+        case .tooFewReceipts where progress.skipsHeld: progress.skipsHeld = false
+        default: throw error
+        }
+    }
 
     private struct Work {
         /// This peer is to hold the shard and does not yet.
@@ -111,9 +140,9 @@ package struct ShardDelivery: Sendable {
     }
 
     private func send(
-        _ shard: OutgoingShard, _ work: Work
+        _ shard: OutgoingShard?, _ work: Work
     ) async -> (arrived: [PeerID: Receipt], lost: Set<PeerID>) {
-        guard let client else { return ([:], Set(work.others.map(\.peer))) }
+        guard let client, let shard else { return ([:], Set(work.others.map(\.peer))) }
         return await withTaskGroup(of: (PeerID, Receipt?).self) { group in
             for other in work.others {
                 group.addTask {
@@ -166,22 +195,16 @@ package struct ShardDelivery: Sendable {
             fileByteCount: staged.fileByteCount)
     }
 
-    private func installOwn(
-        _ staged: StagedShard, _ known: ShardCopyID?
-    ) async throws -> ShardCopyID {
-        if let known { return known }
-        let copy = ShardCopyID(
-            shard: staged.cid, generation: try await peer.generation(ofShard: staged.cid))
-        _ = try await peer.workers.run { [store = peer.store] in
-            try store.install(staged, generation: copy.generation)
+    private func installOwn(_ staged: StagedShard, _ progress: inout Progress) async throws {
+        if progress.own == nil {
+            let copy = ShardCopyID(
+                shard: staged.cid, generation: try await peer.generation(ofShard: staged.cid))
+            _ = try await peer.workers.run { [store = peer.store] in
+                try store.install(staged, generation: copy.generation)
+            }
+            progress.own = copy
         }
-        return copy
-    }
-
-    private func renew(_ copy: ShardCopyID, generation: Int) async throws -> ShardCopyID {
-        try await peer.workers.run { [store = peer.store] in
-            try store.renew(copy, generation: generation)
-        }
+        progress.receipts[peer.id] = progress.own.map { receipt($0, staged) }
     }
 
     /// Frees the spool.
@@ -204,5 +227,14 @@ package enum ShardDeliveryError: Error, CustomStringConvertible {
         case .noRest(let number, let rounds):
             "shard \(number) found no peers that took it in \(rounds) rounds; send the upload again"
         }
+    }
+}
+
+extension ShardDescription {
+    fileprivate init(_ staged: StagedShard) {
+        self.init(
+            cid: staged.cid, blockCount: staged.blockCount,
+            payloadByteCount: staged.payloadByteCount, fileByteCount: staged.fileByteCount,
+            depth: staged.depth)
     }
 }

@@ -33,6 +33,11 @@ struct APIResponder: HTTPResponder {
         add = AddRoute(
             peer: peer, client: client, slabs: slabs, slots: slots, metrics: metrics, log: log)
         state = StateRoutes(peer: peer)
+        var reader = reader
+        reader.whenDamaged = { [metrics, log] error in
+            if case BlockReadError.corrupt = error { metrics.foundCorruptBlock() }
+            log.error("a block cannot be read here", metadata: ["error": "\(error)"])
+        }
         content = ContentRoute(reader: reader, scratch: peer.scratch, metrics: metrics)
     }
 

@@ -36,8 +36,7 @@ struct AddRoute: Sendable {
         let boundary = try MultipartBoundary(contentType: request.headers[.contentType])
         let isCompressed = try Self.isCompressed(request.headers[.contentEncoding])
         let slot = try slots.take()
-        var random = SystemRandomNumberGenerator()
-        let id = UploadID(high: random.next(), low: random.next())
+        let id = UploadID.random()
         let lines = AnswerLines(dialect: dialect, streams: parameters.streamsOutput)
         let length = request.headers[.contentLength].flatMap { Int($0) }
         let session = try await UploadSession(

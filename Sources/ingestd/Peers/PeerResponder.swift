@@ -18,6 +18,14 @@ struct PeerResponder: HTTPResponder {
     let intake: ShardIntake
     let reader: BlockReader
     let log: Logger
+    private let proven = ProvenPeers()
+
+    init(peer: LocalPeer, intake: ShardIntake, reader: BlockReader, log: Logger) {
+        self.peer = peer
+        self.intake = intake
+        self.reader = reader
+        self.log = log
+    }
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
         do {
@@ -84,7 +92,7 @@ struct PeerResponder: HTTPResponder {
         guard let certificate = try await channel.nioSSL_peerCertificate().get() else {
             throw Problem(.forbidden, "a peer shows a certificate of its cluster")
         }
-        return try PeerID(provenBy: certificate.toDERBytes())
+        return try proven.peer(provenBy: certificate.toDERBytes())
     }
 
     private func checkMembership(of caller: PeerID) async throws {

@@ -48,11 +48,11 @@ struct BlockReader: Sendable {
             return try await localBlock(cid)
         } catch {
             guard let remote, Self.otherCopiesMayDo(after: error) else { throw error }
-            if case BlockReadError.notFound = error {} else { whenDamaged(error) }
             guard
                 let bytes = try await remote.load(
                     cid, limit: ReadingLimits.maximumBlockByteCount)
             else { throw error }
+            if case BlockReadError.notFound = error {} else { whenDamaged(error) }
             return bytes
         }
     }
