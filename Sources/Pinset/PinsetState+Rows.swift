@@ -49,30 +49,10 @@ extension PinsetState {
     }
 
     /// SHA-256 over all rows in order: equal states, equal digests, in every process.
-    ///
-    /// Chained, because the hash has no streaming form here: the digest so far, then the row's
-    /// table, the lengths of its key and value (four bytes each, highest first), both.
     package func digest() -> [UInt8] {
-        var digest = [UInt8](repeating: 0, count: 32)
-        do {
-            let hasher = try BlockHasher(.sha2_256)
-            var bytes: [UInt8] = []
-            try forEachRow { (row) throws(HashError) in
-                bytes.removeAll(keepingCapacity: true)
-                bytes.append(contentsOf: digest)
-                bytes.append(row.table.rawValue)
-                bytes.append(contentsOf: BigEndian.bytes(UInt32(row.key.count)))
-                bytes.append(contentsOf: BigEndian.bytes(UInt32(row.value.count)))
-                bytes.append(contentsOf: row.key)
-                bytes.append(contentsOf: row.value)
-                digest = try bytes.withUnsafeBufferPointer { (buffer) throws(HashError) in
-                    try hasher.digest(UnsafeRawBufferPointer(buffer))
-                }
-            }
-        } catch {
-            preconditionFailure("sha2-256 is always there: \(error)")
-        }
-        return digest
+        var digest = RowDigest()
+        forEachRow { digest.add($0) }
+        return digest.value
     }
 
     private func entry(_ use: ShardUse) -> Manifest.Entry? {

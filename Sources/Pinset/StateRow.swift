@@ -109,3 +109,13 @@ enum RowKey {
         return LogIndex(rawValue: BigEndian.word(key))
     }
 }
+
+extension StateRow {
+    /// The index up to which the state has applied the log; of a header's row.
+    package func appliedIndex() throws(WireError) -> LogIndex {
+        guard table == .header, let index = try Wire.decode(value)["applied"]?.unsignedValue else {
+            throw .badValue(what: "header row.applied")
+        }
+        return LogIndex(rawValue: index)
+    }
+}

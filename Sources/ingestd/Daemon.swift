@@ -31,7 +31,10 @@ struct Daemon: Sendable {
     /// `nil` for a machine that is alone.
     private let cluster: ClusterPort?
 
-    init(configuration: DaemonConfiguration, log: Logger) async throws {
+    /// - Parameter replacesStorage: What this peer had is lost; it goes on with an empty disk.
+    init(
+        configuration: DaemonConfiguration, replacesStorage: Bool, log: Logger
+    ) async throws {
         self.configuration = configuration
         self.log = log
         let directory = configuration.dataDirectory
@@ -44,19 +47,27 @@ struct Daemon: Sendable {
         try FileSystem.makeDirectory(scratchDirectory)
         let scratch = DiskScratch(directory: scratchDirectory)
         let identity = try PeerIdentity.load(from: directory)
+        let credentials = try configuration.cluster.map { settings in
+            try PeerCredentials(secret: settings.secret, identity: identity, now: Date())
+        }
+        let client = credentials.map { PeerClient(credentials: $0, workers: cores) }
         let driver = try await PinsetDriver.open(
-            path: directory + "/state.sqlite", log: Self.makeLog(configuration.cluster), logger: log
+            path: DataOption.stateFile(in: directory), log: Self.makeLog(configuration.cluster),
+            logger: log
         )
         let store = try ShardStore(
             dataDirectory: directory, pool: SegmentPool(spareCount: Self.spareBufferCount),
             workers: cores, scratch: scratch)
         peer = LocalPeer(
             identity: identity,
-            storageID: try StorageID.load(from: directory), name: configuration.peerName,
-            driver: driver, store: store,
+            storageID: try Self.storageID(in: directory, replacing: replacesStorage),
+            replacesStorage: replacesStorage, name: configuration.peerName, driver: driver,
+            store: store,
             roots: try RootRecords(dataDirectory: directory, workers: cores),
             received: try ReceivedShards(
-                dataDirectory: directory, store: store, workers: cores), workers: cores,
+                dataDirectory: directory, store: store, workers: cores),
+            snapshots: try SnapshotFiles(dataDirectory: directory), client: client,
+            keptCommandCount: configuration.cluster?.keptCommandCount ?? 0, workers: cores,
             scratch: scratch,
             capacity: CapacityGauge(
                 dataDirectory: directory, limitByteCount: configuration.capacityByteCount,
@@ -65,24 +76,36 @@ struct Daemon: Sendable {
         var reader = BlockReader(
             store: store, workers: cores,
             listNode: { [peer] in await StateRoutes.listNode($0, of: peer) })
-        cluster = try configuration.cluster.map { [peer, reader] settings in
-            let credentials = try PeerCredentials(
-                secret: settings.secret, identity: identity, now: Date())
-            let client = PeerClient(credentials: credentials, workers: cores)
-            return ClusterPort(
-                settings: settings, credentials: credentials, client: client,
+        if let settings = configuration.cluster, let credentials, let client {
+            cluster = ClusterPort(
+                settings: settings, credentials: credentials,
                 responder: PeerResponder(
                     peer: peer, intake: ShardIntake(peer: peer), reader: reader, log: log),
-                repairer: settings.repairBytesPerSecond.map {
+                repairer: settings.repairBytesPerSecond.map { [peer] in
                     Repairer(
                         peer: peer, client: client, gracePeriod: settings.gracePeriod,
                         bytesPerSecond: $0)
                 })
+        } else {
+            cluster = nil
         }
-        reader.remote = cluster.map { [peer] in RemoteBlocks(peer: peer, client: $0.client) }
+        reader.remote = client.map { [peer] in RemoteBlocks(peer: peer, client: $0) }
         api = APIResponder(
-            peer: peer, client: cluster?.client, reader: reader, configuration: configuration,
+            peer: peer, client: client, reader: reader, configuration: configuration,
             slabs: SlabPool(spareCount: Self.spareBufferCount), log: log)
+    }
+
+    private static func storageID(
+        in directory: String, replacing isReplaced: Bool
+    ) throws -> StorageID {
+        do throws(IdentityError) {
+            return try StorageID.load(from: directory)
+        } catch {
+            guard case .missing = error, isReplaced else { throw error }
+            let id = StorageID.random()
+            try id.save(to: directory)
+            return id
+        }
     }
 
     private static func makeLog(_ cluster: ClusterConfiguration?) -> any ClusterLog {
@@ -186,7 +209,6 @@ struct Daemon: Sendable {
 private struct ClusterPort: Sendable {
     let settings: ClusterConfiguration
     let credentials: PeerCredentials
-    let client: PeerClient
     let responder: PeerResponder
     /// `nil` when no copies are to be made.
     let repairer: Repairer?

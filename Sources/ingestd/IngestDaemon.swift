@@ -13,7 +13,9 @@ struct IngestDaemon: AsyncParsableCommand {
         commandName: "ingestd",
         abstract: "Takes large datasets in over HTTP, in shards that are content-addressed.",
         version: Version.text,
-        subcommands: [InitCommand.self, RunCommand.self, SecretCommand.self],
+        subcommands: [
+            InitCommand.self, RunCommand.self, SecretCommand.self, StateCommand.self,
+        ],
         defaultSubcommand: RunCommand.self)
 }
 
@@ -23,6 +25,9 @@ struct DataOption: ParsableArguments {
     var directory: String = ProcessInfo.processInfo.environment["INGESTD_DATA"] ?? "./ingestd-data"
 
     var configurationFile: String { directory + "/ingestd.yaml" }
+    var stateFile: String { DataOption.stateFile(in: directory) }
+
+    static func stateFile(in directory: String) -> String { directory + "/state.sqlite" }
 }
 
 struct InitCommand: AsyncParsableCommand {
@@ -125,6 +130,12 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(name: .customLong("init"), help: "Make the data directory first if there is none.")
     var makesDirectory = false
 
+    @Flag(
+        help:
+            "What this peer had on its disk is lost: forget its copies and go on with what is there."
+    )
+    var replaceStorage = false
+
     func run() async throws {
         // Receive buffers of 256 KiB and blocks of 1 MiB are reused instead of mapped anew.
         cshims_tune_malloc(64 << 20, 128 << 20, 2)
@@ -140,7 +151,9 @@ struct RunCommand: AsyncParsableCommand {
             machineName: ProcessInfo.processInfo.hostName)
         var log = Logger(label: "ingestd") { StreamLogHandler.standardError(label: $0) }
         log.logLevel = configuration.logLevel
-        try await Daemon(configuration: configuration, log: log).run()
+        try await Daemon(
+            configuration: configuration, replacesStorage: replaceStorage, log: log
+        ).run()
     }
 
     private var flags: [String: String] {

@@ -291,9 +291,9 @@ import Testing
         let peer = try Sample.peer(9)
         let life = Life(log: log, peer: peer)
         _ = try await life.nextLease()
-        #expect(try await log.livePeers() == [peer])
+        #expect(try await log.livePeers() == [peer: "here:9096"])
         await life.end()
-        #expect(try await log.livePeers() == [])
+        #expect(try await log.livePeers() == [:])
     }
 
     @Test func aPeerWhoseLeaseWasLostGetsAnother() async throws {
@@ -303,7 +303,7 @@ import Testing
         let life = Life(log: log, peer: peer)
         try await server.client.revokeLease(try await life.nextLease())
         _ = try await life.nextLease()
-        #expect(try await log.livePeers() == [peer])
+        #expect(try await log.livePeers() == [peer: "here:9096"])
         await life.end()
     }
 
@@ -316,9 +316,11 @@ import Testing
         let other = EtcdLiveness(
             client: server.client, keys: EtcdLogKeys(namespace: namespace), limits: .init())
         await #expect(throws: IdentityInUse.self) {
-            try await other.keepAlive(peer, seconds: 2) { _ in Issue.record("both live") }
+            try await other.keepAlive(peer, at: "there:9096", seconds: 2) { _ in
+                Issue.record("both live")
+            }
         }
-        #expect(try await log.livePeers() == [peer])
+        #expect(try await log.livePeers() == [peer: "here:9096"])
         await life.end()
     }
 }
@@ -333,7 +335,7 @@ private final class Life: Sendable {
         self.leases = leases
         task = Task {
             defer { began.finish() }
-            try await log.keepAlive(peer) { began.yield($0) }
+            try await log.keepAlive(peer, at: "here:9096") { began.yield($0) }
         }
     }
 

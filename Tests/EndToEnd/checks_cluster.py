@@ -371,6 +371,52 @@ def a_copied_data_directory_is_refused_by_name(bench):
         cluster.expect_reads(root, files)
 
 
+def a_peer_that_was_away_for_longer_than_the_log_reaches_takes_anothers_state(bench):
+    files = dataset('away', 9 * MIB)
+    with Cluster(bench, environment={'INGESTD_CLUSTER_KEPT_COMMANDS': '10'}) as cluster:
+        root = cluster.add(files, **copies(2))
+        away = cluster.peers[2]
+        away.stop()
+        others = [cluster.add({'small': b'%d' % number}, **copies(2)) for number in range(12)]
+        eventually(lambda: cluster.etcd.has_key('/trimmed-to'), 'the log is not shortened')
+        cluster.start()
+        expect('took the state of another peer' in away.log_text, 'it went on from the log:\n%s', away.log_text)
+        cluster.expect_agreement()
+        expect(set(away.pins()) == {root, *others}, 'the peer that was away lists %s', list(away.pins()))
+        # A new peer begins with a snapshot too; its first command comes after it.
+        cluster.peers.append(cluster.make_peer('late', environment={'INGESTD_CLUSTER_KEPT_COMMANDS': '10'}))
+        cluster.start()
+        cluster.expect_reads(root, files)
+        cluster.expect_agreement()
+        checked = cluster.checked_states()
+        bench.note = 'archives of %s commands' % ', '.join(str(found['commands']) for found in checked)
+
+
+def a_wiped_peer_is_refused_and_then_taken_with_an_empty_disk(bench):
+    files = dataset('wiped', 9 * MIB)
+    with Cluster(bench, arguments=['--grace-period', '1s']) as cluster:
+        root = cluster.add(files, **copies(2))
+        wiped = max(cluster.peers, key=lambda peer: len(peer.shard_paths))
+        wiped.stop()
+        identity = (wiped.directory / 'identity.json').read_bytes()
+        shutil.rmtree(wiped.directory)
+        wiped.directory.mkdir(mode=0o700)
+        path = wiped.directory / 'identity.json'
+        path.touch(0o600)
+        path.write_bytes(identity)
+        expect_refusal(wiped, 'storage.id is missing')
+        (wiped.directory / 'storage.id').write_text('0' * 32 + '\n')
+        expect_refusal(wiped, 'is known with storage', '--replace-storage')
+        (wiped.directory / 'storage.id').unlink()
+        wiped.kill()
+        wiped.arguments.append('--replace-storage')
+        cluster.start()
+        # Its copies are gone; the other peers make new ones.
+        expect_in_time(lambda: None if all(len(peers) == 2 for peers in cluster.allocations().values()) else 'copies lack')
+        cluster.expect_agreement()
+        cluster.expect_reads(root, files)
+
+
 def peers_are_drained_and_removed_by_the_client(bench):
     files = dataset('drained', *[3_000_000] * 6)
     with Cluster(bench, arguments=['--repair-rate', '0']) as cluster:
@@ -476,4 +522,6 @@ CHECKS = [
     shards_of_a_lost_peer_get_new_copies_after_the_grace_period,
     a_drained_peer_can_be_removed_once_its_shards_are_elsewhere,
     peers_stop_when_told_to_also_without_etcd,
-    a_copied_data_directory_is_refused_by_name, peers_are_drained_and_removed_by_the_client]
+    a_copied_data_directory_is_refused_by_name,
+    a_peer_that_was_away_for_longer_than_the_log_reaches_takes_anothers_state,
+    a_wiped_peer_is_refused_and_then_taken_with_an_empty_disk, peers_are_drained_and_removed_by_the_client]

@@ -1,4 +1,5 @@
 """Daemons that form a cluster, an etcd of their own, and what must hold on all of them at once."""
+import base64
 import collections
 import contextlib
 import json
@@ -57,6 +58,12 @@ class Etcd:
             return self.api.get_json('/health').get('health') == 'true'
         except WireError:
             return False
+
+    def has_key(self, end):
+        """Whether there is a key that ends so."""
+        request = {'key': 'AA==', 'range_end': 'AA==', 'keys_only': True}
+        found = json.loads(self.api.request('POST', '/v3/kv/range', body=json.dumps(request).encode()).body)
+        return any(base64.b64decode(entry['key']).endswith(end.encode()) for entry in found.get('kvs', []))
 
     @property
     def log_text(self):
@@ -184,7 +191,7 @@ def make_secret(path):
 class Cluster:
     """An etcd and peers that know each other, running. When the check is done with them, they must end well."""
 
-    def __init__(self, bench, peers=3, capacities=(), zones=(), arguments=()):
+    def __init__(self, bench, peers=3, capacities=(), zones=(), arguments=(), environment=None):
         """`capacities` and `zones`: one for each peer, or none at all."""
         self.bench, self.directory = bench, bench.directory / 'cluster'
         self.directory.mkdir()
@@ -195,14 +202,16 @@ class Cluster:
         self.peers = [
             self.make_peer(
                 'p%d' % number, *arguments,
-                *[word for flag, values in settings if values for word in (flag, str(values[number]))])
+                *[word for flag, values in settings if values for word in (flag, str(values[number]))],
+                environment=environment)
             for number in range(peers)]
 
-    def make_peer(self, name, *arguments, directory=None, secret_file=None):
+    def make_peer(self, name, *arguments, directory=None, secret_file=None, environment=None):
         """A peer that is not started, is none of `peers`, and is ended with them."""
         peer = Peer(self.bench.options.daemon, directory or self.directory / name, [
             '--cluster-secret', str(secret_file or self.secret_file), '--etcd', self.etcd.url,
-            '--peer-listen', '127.0.0.1:0', '--name', name, '--headroom', '0', *arguments])
+            '--peer-listen', '127.0.0.1:0', '--name', name, '--headroom', '0', *arguments],
+            environment)
         self._made.append(peer)
         # For its log, when the check fails.
         self.bench._daemons.append(peer)
@@ -308,9 +317,33 @@ class Cluster:
                         peer.id, storage['used_bytes'], other, used[other])
         return None
 
+    def digest_disagreement(self):
+        """What tells that peers made different states of one log; None when they are equal."""
+        digests = [peer.api.get_json('/state/digest') for peer in self.running]
+        if len({digest['applied_index'] for digest in digests}) > 1:
+            return 'the peers have applied up to %s' % ', '.join(digest['applied_index'] for digest in digests)
+        return None if len({digest['digest'] for digest in digests}) <= 1 else 'the states differ: %s' % digests
+
     def expect_agreement(self):
         """Disks and states must come to agree, and soon. Peers that were ended are not asked."""
         expect_in_time(self.disagreement)
+        expect_in_time(self.digest_disagreement)
+
+    def checked_states(self):
+        """Stops all peers and replays their archives: what each command led to must be allowed, and all states at
+        one place in the log equal. What the check prints for each peer."""
+        found = []
+        for peer in self.running:
+            peer.stop()
+            done = subprocess.run(
+                [peer.program, 'state', 'check', '--data', str(peer.directory)], capture_output=True, text=True)
+            expect(done.returncode == 0, 'the state of %s: %s', peer.id, done.stderr)
+            found.append(json.loads(done.stdout))
+        digests = collections.defaultdict(set)
+        for report in found:
+            digests[report['applied_index']].add(report['digest'])
+        expect(all(len(equal) == 1 for equal in digests.values()), 'the states differ: %s', found)
+        return found
 
     def expect_empty(self):
         self.expect_agreement()

@@ -43,19 +43,22 @@ package protocol ClusterLog: Sendable {
     /// The newest index seen so far, without asking anyone: tells how far a plain read is behind.
     var newestKnownIndex: LogIndex { get }
 
-    /// Peers that show they are there; `nil` where no peer can be lost.
+    /// Peers that show they are there, with the addresses they gave; `nil` where no peer can be lost.
     ///
     /// Only a reason for a peer to append a command that says so: liveness enters the state through
-    /// the log.
-    func livePeers() async throws(LogError) -> Set<PeerID>?
+    /// the log. The addresses serve who has no state yet.
+    func livePeers() async throws(LogError) -> [PeerID: String]?
 
     /// Shows other peers that this one is there, by one lease after another, until the task is
     /// cancelled. Waits in silence where nobody can see it.
     ///
-    /// - Parameter began: Told of each lease once others can see it.
+    /// - Parameters:
+    ///   - address: HOST:PORT where others reach it, or nothing.
+    ///   - began: Told of each lease once others can see it.
     /// - Throws: When another process lives under the same identity.
     func keepAlive(
-        _ peer: PeerID, began: @escaping @Sendable (_ lease: UInt64) async throws -> Void
+        _ peer: PeerID, at address: String,
+        began: @escaping @Sendable (_ lease: UInt64) async throws -> Void
     ) async throws
 
     /// Lets the engine forget entries up to and including `index`. Peers keep their archives.
@@ -67,11 +70,12 @@ package protocol ClusterLog: Sendable {
 
 extension ClusterLog {
     /// For engines of one peer.
-    package func livePeers() async throws(LogError) -> Set<PeerID>? { nil }
+    package func livePeers() async throws(LogError) -> [PeerID: String]? { nil }
 
     /// For engines of one peer.
     package func keepAlive(
-        _ peer: PeerID, began: @escaping @Sendable (_ lease: UInt64) async throws -> Void
+        _ peer: PeerID, at address: String,
+        began: @escaping @Sendable (_ lease: UInt64) async throws -> Void
     ) async throws {
         try await began(0)
         let (never, source) = AsyncStream.makeStream(of: Never.self)

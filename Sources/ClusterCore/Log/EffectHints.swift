@@ -65,6 +65,12 @@ final class EffectInbox: Sendable {
         ringer.yield()
     }
 
+    /// More has changed than anyone can tell.
+    func wakeForEverything() {
+        hints.withLock { $0 = EffectHints(isIncomplete: true) }
+        ringer.yield()
+    }
+
     func finish() { ringer.finish() }
 
     fileprivate func take() -> EffectHints {

@@ -15,10 +15,12 @@ struct EtcdLiveness: Sendable {
     /// - Throws: `IdentityInUse` when another process keeps the same peer alive. One that was killed
     ///   is waited for until its lease has run out.
     func keepAlive(
-        _ peer: PeerID, seconds: Int, began: @Sendable (UInt64) async throws -> Void
+        _ peer: PeerID, at address: String, seconds: Int,
+        began: @Sendable (UInt64) async throws -> Void
     ) async throws {
         var random = SystemRandomNumberGenerator()
-        let process = withUnsafeBytes(of: random.next(), Array.init)
+        let process =
+            withUnsafeBytes(of: random.next(), Array.init) + Array(address.utf8)
         var backoff = Backoff()
         var foreignSince: ContinuousClock.Instant?
         while !Task.isCancelled {
@@ -87,18 +89,23 @@ struct EtcdLiveness: Sendable {
         }
     }
 
-    /// Peers that live by etcd.
-    func livePeers() async throws -> Set<PeerID> {
-        var range = EtcdRange(.beginning(keys.alive))
-        range.keysOnly = true
-        let found = try await client.range(range, timeout: limits.answerTimeout)
-        // A key that names no peer is nobody's.
-        return Set(
-            found.keyValues.compactMap { keyValue in
-                try? PeerID(
-                    String(decoding: keyValue.key.dropFirst(keys.alive.count), as: UTF8.self))
-            })
+    /// Peers that live by etcd, and their addresses.
+    func livePeers() async throws -> [PeerID: String] {
+        let found = try await client.range(
+            EtcdRange(.beginning(keys.alive)), timeout: limits.answerTimeout)
+        var addresses: [PeerID: String] = [:]
+        for keyValue in found.keyValues {
+            let name = String(decoding: keyValue.key.dropFirst(keys.alive.count), as: UTF8.self)
+            // A key that names no peer is nobody's.
+            guard let peer = try? PeerID(name) else { continue }
+            addresses[peer] = String(
+                decoding: keyValue.value.dropFirst(Self.nonceByteCount), as: UTF8.self)
+        }
+        return addresses
     }
+
+    /// The address follows that many bytes of the process.
+    private static let nonceByteCount = 8
 
     private func key(of peer: PeerID) -> [UInt8] { keys.alive + Array(peer.description.utf8) }
 

@@ -58,7 +58,7 @@ package final class EtcdLog: ClusterLog {
                 timeout: self.limits.answerTimeout)
             let generation = result.ranges.first??.keyValues.first?.value ?? fresh
             let cluster = String(result.clusterID, radix: 16)
-            return LogHistory(name: "etcd \(cluster) \(HexText.text(generation))")
+            return LogHistory(name: "etcd \(cluster) \(Hexadecimal.text(generation))")
         }
     }
 
@@ -138,13 +138,14 @@ package final class EtcdLog: ClusterLog {
     private static let leaseSeconds = 10
 
     package func keepAlive(
-        _ peer: PeerID, began: @escaping @Sendable (UInt64) async throws -> Void
+        _ peer: PeerID, at address: String,
+        began: @escaping @Sendable (UInt64) async throws -> Void
     ) async throws {
         try await EtcdLiveness(client: client, keys: keys, limits: limits)
-            .keepAlive(peer, seconds: Self.leaseSeconds, began: began)
+            .keepAlive(peer, at: address, seconds: Self.leaseSeconds, began: began)
     }
 
-    package func livePeers() async throws(LogError) -> Set<PeerID>? {
+    package func livePeers() async throws(LogError) -> [PeerID: String]? {
         do {
             return try await EtcdLiveness(client: client, keys: keys, limits: limits).livePeers()
         } catch {

@@ -20,7 +20,7 @@ struct EtcdLogKeys: Sendable {
     }
 
     func command(_ requestID: RequestID) -> [UInt8] {
-        commands + Array(HexText.text(requestID.bytes).utf8)
+        commands + Array(Hexadecimal.text(requestID.bytes).utf8)
     }
 
     /// The newest command, without its value.
@@ -46,7 +46,7 @@ struct EtcdLogKeys: Sendable {
     func entry(of keyValue: EtcdKeyValue) throws(LogError) -> LogEntry {
         let index = LogIndex(rawValue: keyValue.createRevision)
         let digits = keyValue.key.dropFirst(commands.count)
-        guard let bytes = HexText.bytes(String(decoding: digits, as: UTF8.self)),
+        guard let bytes = Hexadecimal.bytes(String(decoding: digits, as: UTF8.self)),
             let requestID = RequestID(bytes: bytes)
         else { throw Self.unreadable(index, "its key is no request ID") }
         let value = keyValue.value

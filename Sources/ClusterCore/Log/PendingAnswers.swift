@@ -76,6 +76,13 @@ final class PendingAnswers: Sendable {
         for position in reached { position.reached.resolve(.success(())) }
     }
 
+    /// Tells everyone what a state knows that did not come from the log.
+    func settle(applied: LogIndex, by answer: (RequestID) -> Outcome?) {
+        let requests = waiting.withLock { Array($0.outcomes.keys) }
+        self.answer(
+            requests.compactMap { id in answer(id).map { (id, $0) } }, applied: applied)
+    }
+
     /// Ends the waiting: whether a command that waits here is in the log is not known.
     func close(_ cause: String) {
         let error = LogError.closed(cause: cause)

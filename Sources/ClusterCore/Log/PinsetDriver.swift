@@ -59,18 +59,36 @@ package actor PinsetDriver {
 
     /// Applies the log until the task is cancelled or something fails; then this peer has stopped.
     ///
+    /// - Parameter fetchSnapshot: Brings a newer state from another peer, when the log no longer has
+    ///   the commands that come next here.
     /// - Throws: The failure. Cancellation is none.
-    package func run() async throws {
+    package func run(fetchSnapshot: (@Sendable () async throws -> PinsetState)? = nil) async throws
+    {
         do {
             try await checkHistory()
             while true {
-                let entries = try await log.nextEntries(after: state.appliedIndex)
-                try applyAndSave(entries)
+                if let entries = try await nextEntries(orSnapshot: fetchSnapshot != nil) {
+                    try applyAndSave(entries)
+                } else if let fetchSnapshot {
+                    try adopt(try await fetchSnapshot())
+                }
             }
         } catch {
             let isStop = Task.isCancelled
             stop(cause: isStop ? "the daemon is stopping" : String(describing: error))
             if !isStop { throw error }
+        }
+    }
+
+    /// `nil` when a snapshot is needed and can be had.
+    private func nextEntries(
+        orSnapshot canFetch: Bool
+    ) async throws(LogError) -> [LogEntry]? {
+        do throws(LogError) {
+            return try await log.nextEntries(after: state.appliedIndex)
+        } catch {
+            guard case .trimmed = error, canFetch else { throw error }
+            return nil
         }
     }
 
@@ -96,6 +114,18 @@ package actor PinsetDriver {
         try store.save(state.drainChanges(), entries: entries.map(ArchivedEntry.init))
         pending.answer(outcomes, applied: last.index)
         for inbox in inboxes { inbox.wake(for: effects) }
+    }
+
+    /// Goes on from another peer's state.
+    private func adopt(_ snapshot: PinsetState) throws {
+        guard snapshot.appliedIndex > state.appliedIndex else { return }
+        try store.replace(with: snapshot)
+        state = snapshot
+        logger.notice(
+            "took the state of another peer",
+            metadata: ["index": "\(snapshot.appliedIndex)"])
+        pending.settle(applied: snapshot.appliedIndex) { snapshot.settledAnswer(to: $0) }
+        for inbox in inboxes { inbox.wakeForEverything() }
     }
 
     private func stop(cause: String) {
@@ -211,13 +241,19 @@ extension PinsetDriver {
 
     /// Shows others that `peer` is there until the task is cancelled; see `ClusterLog`.
     nonisolated func keepAlive(
-        _ peer: PeerID, began: @escaping @Sendable (UInt64) async throws -> Void
+        _ peer: PeerID, at address: String,
+        began: @escaping @Sendable (UInt64) async throws -> Void
     ) async throws {
-        try await log.keepAlive(peer, began: began)
+        try await log.keepAlive(peer, at: address, began: began)
     }
 
-    nonisolated func livePeers() async throws(LogError) -> Set<PeerID>? {
+    nonisolated func livePeers() async throws(LogError) -> [PeerID: String]? {
         try await log.livePeers()
+    }
+
+    /// Lets the log forget what is saved here and by everyone who may need it; see `ClusterLog`.
+    nonisolated func trimLog(through index: LogIndex) async throws(LogError) {
+        try await log.trim(through: index)
     }
 }
 
@@ -259,13 +295,6 @@ extension PinsetDriver {
         let inbox = EffectInbox()
         if closed == nil { inboxes.append(inbox) } else { inbox.finish() }
         return EffectStream(inbox: inbox)
-    }
-
-    /// Writes the saved state as lines of JSON without holding the log; see `StateExport`.
-    package nonisolated func exportState(
-        to write: @escaping @Sendable ([UInt8]) throws -> Void
-    ) async throws {
-        try await store.exportState(to: write)
     }
 
     /// A digest of the whole state, equal on all peers at the same applied index.

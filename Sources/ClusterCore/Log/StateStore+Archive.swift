@@ -72,6 +72,23 @@ extension StateStore {
         }
     }
 
+    /// The place through which the log may forget commands so that it keeps the newest `count`, or as
+    /// many of them as have `byteCount` bytes; `nil` when that is all.
+    func indexBeforeNewest(_ count: Int, byteCount: Int) async throws -> LogIndex? {
+        let sql = """
+            SELECT max(log_index) FROM (
+                SELECT log_index, row_number() OVER newest AS number,
+                    sum(length(command)) OVER newest AS bytes
+                FROM (SELECT * FROM archive ORDER BY log_index DESC LIMIT ?)
+                WINDOW newest AS (ORDER BY log_index DESC)
+            ) WHERE number > ? OR bytes > ?
+            """
+        return try await pool.read { db in
+            try Int64.fetchOne(db, sql: sql, arguments: [count + 1, count, byteCount])
+                .map { LogIndex(rawValue: UInt64($0)) }
+        }
+    }
+
     static func archive(_ entries: [ArchivedEntry], _ db: Database) throws {
         let insert = try db.cachedStatement(
             sql: """

@@ -114,15 +114,18 @@ extension StateStore {
 
     /// All rows of the state as of one transaction, in order of table and key.
     package func loadRows() throws(StateStoreError) -> [StateRow] {
+        var rows: [StateRow] = []
+        try forEachSavedRow { rows.append($0) }
+        return rows
+    }
+
+    /// Hands over all rows, as of one transaction, in order of table and key.
+    func forEachSavedRow(_ body: (StateRow) throws -> Void) throws(StateStoreError) {
         try Self.naming(path) {
             try pool.read { [path] db in
                 let sql = "SELECT kind, key, value FROM state ORDER BY kind, key"
                 let saved = try Row.fetchCursor(db, sql: sql)
-                var rows: [StateRow] = []
-                while let row = try saved.next() {
-                    rows.append(try StateRow(row, path: path))
-                }
-                return rows
+                while let row = try saved.next() { try body(try StateRow(row, path: path)) }
             }
         }
     }

@@ -7,10 +7,11 @@ extension LocalPeer {
     /// Shows others that this peer is there, and takes back what they said of it meanwhile.
     ///
     /// - Parameter held: Resolved once nobody else can live under this identity.
-    func stayAlive(_ held: OneShot<Void>) async throws {
+    func stayAlive(at place: PeerPlace, _ held: OneShot<Void>) async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask {
-                try await self.driver.keepAlive(self.id) { _ in
+                let address = place.addresses.first ?? ""
+                try await self.driver.keepAlive(self.id, at: address) { _ in
                     held.resolve(.success(()))
                     try await self.sayUp()
                 }
@@ -56,7 +57,7 @@ extension LocalPeer {
             let live: Set<PeerID>
             do throws(LogError) {
                 guard let found = try await driver.livePeers() else { return }
-                live = found
+                live = Set(found.keys)
             } catch {
                 // Without the log nobody can say who is there.
                 missing = []

@@ -11,11 +11,18 @@ import Synchronization
 package final class LocalPeer: Sendable {
     package let identity: PeerIdentity
     package let storageID: StorageID
+    /// The former storage of this peer is lost.
+    private let replacesStorage: Bool
     package let name: String
     package let driver: PinsetDriver
     package let store: ShardStore
     package let roots: RootRecords
     let received: ReceivedShards
+    let snapshots: SnapshotFiles
+    /// Calls other peers; `nil` where there are none.
+    let client: PeerClient?
+    /// Commands the log keeps for peers that were away for a while.
+    let keptCommandCount: Int
     private let live: LiveUploads
     private let started = Mutex(false)
     /// Hashing and disk work; a job never waits for another one.
@@ -31,17 +38,23 @@ package final class LocalPeer: Sendable {
     package var isReady: Bool { started.withLock { $0 } }
 
     package init(
-        identity: PeerIdentity, storageID: StorageID, name: String, driver: PinsetDriver,
-        store: ShardStore, roots: RootRecords, received: ReceivedShards, workers: WorkerPool,
+        identity: PeerIdentity, storageID: StorageID, replacesStorage: Bool = false, name: String,
+        driver: PinsetDriver,
+        store: ShardStore, roots: RootRecords, received: ReceivedShards,
+        snapshots: SnapshotFiles, client: PeerClient?, keptCommandCount: Int, workers: WorkerPool,
         scratch: any ScratchSpace, capacity: CapacityGauge, log: Logger
     ) {
         self.identity = identity
         self.storageID = storageID
+        self.replacesStorage = replacesStorage
         self.name = name
         self.driver = driver
         self.store = store
         self.roots = roots
         self.received = received
+        self.snapshots = snapshots
+        self.client = client
+        self.keptCommandCount = keptCommandCount
         self.workers = workers
         self.scratch = scratch
         self.capacity = capacity
@@ -66,8 +79,8 @@ package final class LocalPeer: Sendable {
         let held = OneShot<Void>()
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await self.driver.run() }
-                group.addTask { try await self.stayAlive(held) }
+                group.addTask { try await self.applyLog() }
+                group.addTask { try await self.stayAlive(at: place, held) }
                 group.addTask {
                     // Before anything is said or removed in this peer's name.
                     let reminder = Task { try await self.sayWhatIsAwaited() }
@@ -81,6 +94,7 @@ package final class LocalPeer: Sendable {
                         loops.addTask { try await self.reconciler.run() }
                         loops.addTask { try await self.reportCapacity() }
                         loops.addTask { try await self.reportLostPeers() }
+                        loops.addTask { try await self.keepHistory() }
                         loops.addTask { try await work() }
                     }
                 }
@@ -189,7 +203,8 @@ package final class LocalPeer: Sendable {
                 PeerJoin(
                     peer: id, name: name, addresses: place.addresses, zone: place.zone,
                     host: place.host, storageID: storageID,
-                    capacityByteCount: try await measuredCapacity())), logger: log)
+                    capacityByteCount: try await measuredCapacity(),
+                    replacesStorage: replacesStorage)), logger: log)
         if let refusal = outcome.refusal { throw CommandRefused(refusal: refusal) }
     }
 

@@ -114,36 +114,77 @@ package final class PeerClient: Sendable {
         }
     }
 
+    /// What the peer has applied and saved of the log.
+    func appliedIndex(of peer: PeerRecord) async throws -> LogIndex {
+        let bytes = try await call(
+            .GET, "/peer/applied", on: peer, timeout: Self.patience, limit: 64)
+        guard let number = UInt64(String(buffer: bytes)) else {
+            throw PeerError.refused(peer.peer, status: 200, message: "its answer is no index")
+        }
+        return LogIndex(rawValue: number)
+    }
+
+    /// A transfer of a whole state may take this long.
+    private static let statePatience = Duration.seconds(3600)
+
+    /// Brings the state of a peer, as the lines of a snapshot, into a new file. The snapshot is not
+    /// checked.
+    func saveState(of peer: PeerID, at address: String, to path: String) async throws {
+        try await stream(
+            .GET, "/peer/state", on: peer, at: address, timeout: Self.statePatience
+        ) { body in
+            let file = try FileDescriptor(path, for: .create, permissions: 0o600)
+            var position = 0
+            for try await piece in body {
+                let bytes = Array(buffer: piece)
+                try await workers.run { [position] in try file.writeAll(bytes, at: position) }
+                position += bytes.count
+            }
+            try await workers.run { try file.synchronize() }
+        }
+    }
+
     // MARK: Calls
 
     private func call(
         _ method: HTTPMethod, _ path: String, on peer: PeerRecord,
         body: HTTPClientRequest.Body? = nil, timeout: Duration, limit: Int
     ) async throws -> ByteBuffer {
-        guard let address = peer.addresses.first, let colon = address.lastIndex(of: ":") else {
-            throw PeerError.noAddress(peer.peer)
-        }
+        guard let address = peer.addresses.first else { throw PeerError.noAddress(peer.peer) }
+        return try await stream(
+            method, path, on: peer.peer, at: address, body: body, timeout: timeout
+        ) { try await $0.collect(upTo: limit) }
+    }
+
+    /// - Parameter take: Reads the answer, unless it is a refusal.
+    private func stream<Result>(
+        _ method: HTTPMethod, _ path: String, on peer: PeerID, at address: String,
+        body: HTTPClientRequest.Body? = nil, timeout: Duration,
+        take: (HTTPClientResponse.Body) async throws -> Result
+    ) async throws -> Result {
+        guard let colon = address.lastIndex(of: ":") else { throw PeerError.noAddress(peer) }
         let port = address[address.index(after: colon)...]
         var request = HTTPClientRequest(
-            url: "https://\(PeerCredentials.serverName(of: peer.peer)):\(port)\(path)")
+            url: "https://\(PeerCredentials.serverName(of: peer)):\(port)\(path)")
         request.method = method
         request.body = body
-        let http = client(for: peer.peer, at: address, host: String(address[..<colon]))
+        let http = client(for: peer, at: address, host: String(address[..<colon]))
         do {
-            let response = try await http.execute(
-                request, timeout: TimeAmount(timeout))
-            let bytes = try await response.body.collect(upTo: limit)
+            let response = try await http.execute(request, timeout: TimeAmount(timeout))
             guard response.status == .ok else {
+                let bytes = try await response.body.collect(upTo: Self.answerByteCountLimit)
                 throw PeerError.refused(
-                    peer.peer, status: Int(response.status.code),
+                    peer, status: Int(response.status.code),
                     message: String(buffer: bytes).trimmingCharacters(in: .whitespacesAndNewlines))
             }
-            return bytes
+            return try await take(response.body)
         } catch let error as PeerError {
+            throw error
+        } catch let error as PosixIO.IOError {
             throw error
         } catch {
             if Task.isCancelled { throw CancellationError() }
-            throw PeerError.unreachable(peer.peer, cause: String(describing: error))
+            throw PeerError.unreachable(peer, cause: String(describing: error))
         }
     }
 

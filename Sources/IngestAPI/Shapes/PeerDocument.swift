@@ -87,3 +87,21 @@ package struct VersionDocument: Equatable, Sendable, Codable {
         self.version = version
     }
 }
+
+/// The answer of `GET /state/digest`: equal on all peers that have applied as much.
+package struct StateDigestDocument: Equatable, Sendable, Codable {
+    /// The place in the log, in decimal.
+    package var appliedIndex: String
+    /// SHA-256 over all rows of the state, in hexadecimal.
+    package var digest: String
+
+    package enum CodingKeys: String, CodingKey {
+        case appliedIndex = "applied_index"
+        case digest
+    }
+
+    package init(appliedIndex: String, digest: String) {
+        self.appliedIndex = appliedIndex
+        self.digest = digest
+    }
+}

@@ -8,6 +8,8 @@ struct ClusterConfiguration: Sendable {
     var port: Int
     /// HOST:PORT for others; `nil` for what is listened on.
     var advertised: String?
+    /// Commands the log keeps for peers that were away.
+    var keptCommandCount: Int
     /// How long a peer must be down until its shards get new copies.
     var gracePeriod: Duration
     /// `nil` when this peer makes no new copies.
@@ -27,6 +29,7 @@ struct ClusterConfiguration: Sendable {
                 .etcd, given: url, allowed: "URLs such as http://127.0.0.1:2379, with commas")
         }
         gracePeriod = try values.duration(.gracePeriod, in: .seconds(1)...(.seconds(30 * 86_400)))
+        keptCommandCount = try values.integer(.keptCommands, in: 10...1_000_000)
         let rate = try values.byteCount(.repairRate) ?? 0
         repairBytesPerSecond = rate == 0 ? nil : rate
         do throws(IdentityError) {

@@ -59,6 +59,11 @@ struct Setting: Sendable {
         help:
             "HOST:PORT at which other peers reach this one. Empty: what is listened on, with the\n"
             + "name of the machine for 0.0.0.0.")
+    static let keptCommands = Setting(
+        name: "cluster.kept-commands", defaultValue: "10000",
+        help:
+            "Commands the log keeps for peers that were away; at most 256 MiB of them. Who was away\n"
+            + "for longer takes the whole state from another peer.")
     static let gracePeriod = Setting(
         name: "cluster.grace-period", defaultValue: "5m",
         help: "A peer that is down for longer is lost: its shards get new copies on others.")
@@ -80,7 +85,8 @@ struct Setting: Sendable {
 
     static let all = [
         listen, tlsCertificate, tlsKey, tokenFile, idleTimeout, maxUploads, peerName, zone, hostTag,
-        clusterSecret, etcd, peerListen, advertise, gracePeriod, repairRate, capacity, headroom,
+        clusterSecret, etcd, peerListen, advertise, keptCommands, gracePeriod, repairRate, capacity,
+        headroom,
         logLevel,
     ]
 

@@ -24,6 +24,7 @@ enum Route: Equatable, Sendable {
     case upload(String)
     case receipt(String)
     case content([[UInt8]])
+    case stateDigest
     case alive
     case ready
     case metrics
@@ -70,6 +71,7 @@ enum Route: Equatable, Sendable {
         case ("uploads", 2): [(.get, .upload(words[1]))]
         case ("receipts", 2): [(.get, .receipt(words[1]))]
         case ("ipfs", 2...): [(.get, .content(Array(path[1...])))]
+        case ("state", 2) where words[1] == "digest": [(.get, .stateDigest)]
         case ("livez", 1): [(.get, .alive)]
         case ("readyz", 1): [(.get, .ready)]
         case ("metrics", 1): [(.get, .metrics)]
@@ -98,6 +100,7 @@ enum Route: Equatable, Sendable {
         case .upload: "/uploads/{id}"
         case .receipt: "/receipts/{cid}"
         case .content: "/ipfs/{cid}"
+        case .stateDigest: "/state/digest"
         case .alive: "/livez"
         case .ready: "/readyz"
         case .metrics: "/metrics"

@@ -31,6 +31,7 @@ struct StateRoutes: Sendable {
         case .shardTable(let text): try .json(try await shardTable(Self.cid(text)))
         case .shardWhy(let text): try .json(try await why(Self.cid(text)))
         case .upload(let text): try .json(try await upload(text))
+        case .stateDigest: try .json(try await stateDigest())
         case .receipt(let text):
             throw Problem(.notFound, "there is no receipt for \(try Self.cid(text)) on this peer")
         case .add, .kuboAdd, .joinPeer, .content, .alive, .ready, .metrics:
@@ -139,6 +140,13 @@ struct StateRoutes: Sendable {
                 .peerNotFound, "peer \(id) is not a member; GET /peers lists those who are")
         }
         return id
+    }
+
+    /// What tells whether this peer agrees with another one that has applied as much.
+    private func stateDigest() async throws -> StateDigestDocument {
+        let digest = try await peer.driver.stateDigest()
+        return StateDigestDocument(
+            appliedIndex: digest.appliedIndex.description, digest: Hexadecimal.text(digest.digest))
     }
 
     // MARK: Pins

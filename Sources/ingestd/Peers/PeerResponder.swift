@@ -33,8 +33,10 @@ struct PeerResponder: HTTPResponder {
                 throw Problem(.unavailable, "this peer is still starting; try again")
             }
             let caller = try await caller(on: context.channel)
+            let target = try RequestTarget(request.head.path ?? "")
+            if request.method == .get, target.path == Self.statePath { return try await state() }
             try await checkMembership(of: caller)
-            return try await answer(request, RequestTarget(request.head.path ?? ""))
+            return try await answer(request, target)
         } catch {
             let problem = Problem(error)
             log.info("refused a peer", metadata: ["error": "\(problem.message)"])
@@ -51,12 +53,36 @@ struct PeerResponder: HTTPResponder {
             let order = try order(words, target)
             let receipt = try await intake.take(order, body: request.body)
             return try .json(receipt)
+        case (.get, 2) where words[1] == "applied":
+            let index = peer.driver.position.applied
+            return Response(
+                status: .ok, body: ResponseBody(byteBuffer: ByteBuffer(string: "\(index)")))
         case (.get, 3) where words[1] == "blocks":
             let block = try await block(CID(words[2]), target)
             return Response(status: .ok, body: ResponseBody(byteBuffer: block))
         default:
             throw Problem(.pathUnknown, "peers do not answer at this path")
         }
+    }
+
+    private static let statePath = [Array("peer".utf8), Array("state".utf8)]
+    private static let pieceByteCount = 1 << 20
+
+    /// The whole state as of now. Also for who is no member yet: it cannot become one without.
+    private func state() async throws -> Response {
+        let file = try await peer.openSnapshot()
+        let byteCount = try file.loadByteCount()
+        let body = ResponseBody(contentLength: byteCount) { [workers = peer.workers] writer in
+            for start in stride(from: 0, to: byteCount, by: Self.pieceByteCount) {
+                let piece = try await workers.run {
+                    try file.readAll(
+                        count: min(Self.pieceByteCount, byteCount - start), at: start)
+                }
+                try await writer.write(ByteBuffer(bytes: piece))
+            }
+            try await writer.finish(nil)
+        }
+        return Response(status: .ok, body: body)
     }
 
     /// A block of this peer, also of a root that was committed a moment ago.
