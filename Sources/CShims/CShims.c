@@ -6,8 +6,10 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 int cshims_o_direct(void) { return O_DIRECT; }
@@ -49,4 +51,27 @@ int cshims_processor_count(void)
     if (sched_getaffinity(0, sizeof processors, &processors) != 0) return 1;
     int count = CPU_COUNT(&processors);
     return count > 0 ? count : 1;
+}
+
+int cshims_spawn(const char *path, char *const arguments[], int output)
+{
+    pid_t parent = getpid();
+    pid_t child = fork();
+    if (child != 0) return child > 0 ? child : -errno;
+    // Only calls that are safe after fork() in a process with threads.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);
+    setpgid(0, 0);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    int input = open("/dev/null", O_RDONLY);
+    dup2(input, 0);
+    dup2(output, 1);
+    dup2(output, 2);
+    execv(path, arguments);
+    _exit(127);
 }

@@ -7,26 +7,33 @@ import Synchronization
 
 /// Calls etcd through the JSON gateway of its v3 API (etcd 3.4 and later).
 ///
-/// It knows several members and asks the one that answered last; when that one cannot be reached or does
+/// It knows several members, which may change, and asks the one that answered last; when that one cannot be reached or does
 /// not answer, the next. So whatever is asked for here may be done twice, and must do no harm then. Its
 /// connections close with it.
 package final class EtcdClient: Sendable {
     /// Answers longer than this are refused; ranges are asked for in portions far below it.
     private static let answerByteCountLimit = 64 << 20
 
+    private struct Members {
+        var urls: [String]
+        /// The one that answered last.
+        var preferred = 0
+    }
+
     private let http: HTTPClient
+    private let members: Mutex<Members>
+
     /// Base URLs of the members.
-    package let endpoints: [String]
-    private let preferred = Mutex(0)
+    package var endpoints: [String] { members.withLock { $0.urls } }
 
     /// - Parameters:
-    ///   - endpoints: Base URLs of the members, such as `http://127.0.0.1:2379`; at least one.
+    ///   - endpoints: Base URLs of the members, such as `http://127.0.0.1:2379`; while there is none,
+    ///     nothing can be reached.
     ///   - settings: TLS and the like; timeouts, redirects and versions are set here.
     package init(
         endpoints: [String], settings: HTTPClient.Configuration = HTTPClient.Configuration()
     ) {
-        precondition(!endpoints.isEmpty, "an etcd has a member")
-        self.endpoints = endpoints
+        members = Mutex(Members(urls: endpoints))
         var settings = settings
         settings.timeout = .init(connect: .seconds(2))
         settings.redirectConfiguration = .disallow
@@ -40,6 +47,13 @@ package final class EtcdClient: Sendable {
     deinit {
         // Nobody waits for it: only calls under way could make it fail, and they keep this alive.
         http.shutdown { _ in }
+    }
+
+    /// Asks these members from now on, the first one first.
+    package func use(_ endpoints: [String]) {
+        members.withLock { members in
+            if members.urls != endpoints { members = Members(urls: endpoints) }
+        }
     }
 
     /// Reads keys.
@@ -116,10 +130,16 @@ package final class EtcdClient: Sendable {
 
     // MARK: Calls
 
-    private func call<Answer: Decodable>(
-        _ path: String, _ message: some Encodable, timeout: Duration
+    /// - Parameter member: The one to ask; `nil` for any.
+    func call<Answer: Decodable>(
+        _ path: String, _ message: some Encodable, timeout: Duration, at member: String? = nil
     ) async throws -> Answer {
-        let response = try await execute(path, encoded(message), timeout: timeout)
+        let response =
+            if let member {
+                try await send(member + path, encoded(message), timeout: timeout)
+            } else {
+                try await execute(path, encoded(message), timeout: timeout)
+            }
         return try decoded(try await Self.body(of: response))
     }
 
@@ -127,17 +147,19 @@ package final class EtcdClient: Sendable {
     private func execute(
         _ path: String, _ body: ByteBuffer, timeout: Duration?
     ) async throws -> HTTPClientResponse {
-        let first = preferred.withLock { $0 }
+        let known = members.withLock { $0 }
         var mayBeDone = false
-        var causes: [String] = []
-        for turn in 0..<endpoints.count {
-            let index = (first + turn) % endpoints.count
+        var causes: [String] = known.urls.isEmpty ? ["none is known yet"] : []
+        for turn in known.urls.indices {
+            let index = (known.preferred + turn) % known.urls.count
             do {
-                let response = try await send(endpoints[index] + path, body, timeout: timeout)
-                preferred.withLock { $0 = index }
+                let response = try await send(known.urls[index] + path, body, timeout: timeout)
+                members.withLock { members in
+                    if members.urls == known.urls { members.preferred = index }
+                }
                 return response
             } catch let error as EtcdError {
-                causes.append("\(endpoints[index]): \(error.cause)")
+                causes.append("\(known.urls[index]): \(error.cause)")
                 // What one member refuses, another one that did not answer may have done.
                 if case .refused = error, !mayBeDone { throw error }
                 mayBeDone = mayBeDone || error.mayBeDone

@@ -117,6 +117,7 @@ struct WatchMessage: Encodable {
 
 struct HeaderAnswer: Decodable {
     var clusterId: String?
+    var memberId: String?
     var revision: String?
 }
 

@@ -1,5 +1,4 @@
 import ClusterCore
-import EtcdClient
 import Foundation
 import Hummingbird
 import HummingbirdCore
@@ -29,7 +28,10 @@ struct Daemon: Sendable {
     private let peer: LocalPeer
     private let api: APIResponder
     /// `nil` for a machine that is alone.
-    private let cluster: ClusterPort?
+    private let cluster: ClusterConnection?
+    private let responder: PeerResponder?
+    /// `nil` when this peer makes no copies.
+    private let repairer: Repairer?
 
     /// - Parameter replacesStorage: What this peer had is lost; it goes on with an empty disk.
     init(
@@ -47,14 +49,15 @@ struct Daemon: Sendable {
         try FileSystem.makeDirectory(scratchDirectory)
         let scratch = DiskScratch(directory: scratchDirectory)
         let identity = try PeerIdentity.load(from: directory)
-        let credentials = try configuration.cluster.map { settings in
-            try PeerCredentials(secret: settings.secret, identity: identity, now: Date())
+        let cluster = try configuration.cluster.map { settings in
+            try ClusterConnection(
+                configuration, settings, identity: identity, workers: cores, log: log)
         }
-        let client = credentials.map { PeerClient(credentials: $0, workers: cores) }
+        self.cluster = cluster
+        let client = cluster?.peers
         let driver = try await PinsetDriver.open(
-            path: DataOption.stateFile(in: directory), log: Self.makeLog(configuration.cluster),
-            logger: log
-        )
+            path: DataOption.stateFile(in: directory), log: cluster?.makeLog() ?? SoloLog(),
+            logger: log)
         let store = try ShardStore(
             dataDirectory: directory, pool: SegmentPool(spareCount: Self.spareBufferCount),
             workers: cores, scratch: scratch)
@@ -76,18 +79,17 @@ struct Daemon: Sendable {
         var reader = BlockReader(
             store: store, workers: cores,
             listNode: { [peer] in await StateRoutes.listNode($0, of: peer) })
-        if let settings = configuration.cluster, let credentials, let client {
-            cluster = ClusterPort(
-                settings: settings, credentials: credentials,
-                responder: PeerResponder(
-                    peer: peer, intake: ShardIntake(peer: peer), reader: reader, log: log),
-                repairer: settings.repairBytesPerSecond.map { [peer] in
-                    Repairer(
-                        peer: peer, client: client, gracePeriod: settings.gracePeriod,
-                        bytesPerSecond: $0)
-                })
-        } else {
-            cluster = nil
+        responder = cluster.map { [peer, reader] cluster in
+            PeerResponder(
+                peer: peer, intake: ShardIntake(peer: peer), reader: reader,
+                info: { cluster.info }, log: log)
+        }
+        repairer = cluster.flatMap { [peer] cluster in
+            cluster.settings.repairBytesPerSecond.map { rate in
+                Repairer(
+                    peer: peer, client: cluster.peers, gracePeriod: cluster.settings.gracePeriod,
+                    bytesPerSecond: rate)
+            }
         }
         reader.remote = client.map { [peer] in RemoteBlocks(peer: peer, client: $0) }
         api = APIResponder(
@@ -108,13 +110,6 @@ struct Daemon: Sendable {
         }
     }
 
-    private static func makeLog(_ cluster: ClusterConfiguration?) -> any ClusterLog {
-        guard let cluster else { return SoloLog() }
-        return EtcdLog(
-            client: EtcdClient(endpoints: cluster.etcd),
-            namespace: "ingestd-" + cluster.secret.fingerprint)
-    }
-
     /// Serves until SIGTERM or SIGINT, then lets requests under way finish.
     func run() async throws {
         let application = Application(
@@ -131,13 +126,15 @@ struct Daemon: Sendable {
         let ready = AsyncStream.makeStream(of: Void.self)
         let places = AsyncStream.makeStream(of: PeerPlace.self)
         var services: [any Service] = []
-        if let cluster {
-            services.append(try peerServer(cluster) { places.continuation.yield($0) })
+        if let etcd = cluster?.managed { services.append(EtcdService(etcd: etcd)) }
+        if let cluster, let responder {
+            services.append(
+                try peerServer(cluster, responder) { places.continuation.yield($0) })
         } else {
             places.continuation.yield(place())
         }
         services += [
-            PeerService(peer: peer, repairer: cluster?.repairer, places: places.stream) {
+            PeerService(peer: peer, places: places.stream, work: workBesides) {
                 ready.continuation.finish()
             },
             WaitingService(until: ready.stream, then: application),
@@ -156,12 +153,23 @@ struct Daemon: Sendable {
         PeerPlace(addresses: addresses, zone: configuration.zone, host: configuration.hostTag)
     }
 
+    /// What a peer of a cluster does once it is ready.
+    @Sendable private func workBesides() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            if let repairer { group.addTask { try await repairer.run() } }
+            if let etcd = cluster?.managed {
+                group.addTask { try await etcd.steer(by: peer.driver, as: peer.id) }
+            }
+        }
+    }
+
     private func peerServer(
-        _ cluster: ClusterPort, whenListening: @escaping @Sendable (PeerPlace) -> Void
+        _ cluster: ClusterConnection, _ responder: PeerResponder,
+        whenListening: @escaping @Sendable (PeerPlace) -> Void
     ) throws -> some Service {
         let settings = cluster.settings
         return Application(
-            responder: cluster.responder,
+            responder: responder,
             server: try serverBuilder(tls: cluster.credentials.serverConfiguration),
             configuration: ApplicationConfiguration(
                 address: .hostname(settings.host, port: settings.port),
@@ -205,15 +213,6 @@ struct Daemon: Sendable {
     }
 }
 
-/// What a peer of a cluster has besides its API.
-private struct ClusterPort: Sendable {
-    let settings: ClusterConfiguration
-    let credentials: PeerCredentials
-    let responder: PeerResponder
-    /// `nil` when no copies are to be made.
-    let repairer: Repairer?
-}
-
 enum DaemonError: Error, CustomStringConvertible {
     case noDataDirectory(String)
 
@@ -229,9 +228,10 @@ enum DaemonError: Error, CustomStringConvertible {
 /// way can finish.
 private struct PeerService: Service {
     let peer: LocalPeer
-    let repairer: Repairer?
     /// Tells where this peer is, once that is known.
     let places: AsyncStream<PeerPlace>
+    /// Done once the peer is ready.
+    let work: @Sendable () async throws -> Void
     let whenReady: @Sendable () -> Void
 
     func run() async throws {
@@ -240,7 +240,7 @@ private struct PeerService: Service {
                 var known = places.makeAsyncIterator()
                 // The wait also ends when the group does.
                 guard let place = await known.next() else { return }
-                try await peer.run(at: place, besides: { try await repairer?.run() }) {
+                try await peer.run(at: place, besides: work) {
                     whenReady()
                 }
             } catch is CancellationError {}

@@ -37,8 +37,32 @@ struct InitCommand: AsyncParsableCommand {
 
     @OptionGroup var data: DataOption
 
+    @Flag(help: "Begin a cluster, whose first peer this is.")
+    var cluster = false
+
+    @Option(help: "HOST:PORT of the peer port of a member of the cluster to join.")
+    var join: String?
+
+    @Option(help: "File with the secret of that cluster. Without it, --cluster makes a new one.")
+    var secretFile: String?
+
+    func validate() throws {
+        guard !(cluster && join != nil) else {
+            throw ValidationError("--cluster begins a cluster, --join joins one; give one of them")
+        }
+        guard join == nil || secretFile != nil else {
+            throw ValidationError(
+                "--join needs --secret-file: copy cluster.secret from the data directory of a member"
+            )
+        }
+        guard secretFile == nil || cluster || join != nil else {
+            throw ValidationError("--secret-file goes with --cluster or --join")
+        }
+    }
+
     func run() async throws {
         let directory = data.directory
+        let membership = cluster || join != nil ? try await readMembership() : nil
         try FileSystem.makeDirectory(directory, permissions: 0o700)
         guard try FileSystem.loadStatus(directory + "/" + PeerIdentity.fileName) == nil else {
             throw ValidationError(
@@ -47,11 +71,37 @@ struct InitCommand: AsyncParsableCommand {
         }
         try FileSystem.saveFile(data.configurationFile, Array(Setting.commentedFile.utf8))
         try StorageID.random().save(to: directory)
+        if let membership {
+            let path = ClusterConfiguration.secretFile(in: directory)
+            try FileSystem.saveFile(
+                path, Array((membership.secret.text + "\n").utf8), permissions: 0o600)
+            try membership.file.save(to: directory)
+            print("cluster \(membership.secret.fingerprint), secret in \(path)")
+        }
         // Last: a directory with an identity is complete.
         let identity = PeerIdentity()
         try identity.save(to: directory)
         print("peer \(identity.peer)")
         print("edit \(data.configurationFile), then start: ingestd --data \(directory)")
+    }
+}
+
+extension InitCommand {
+    /// The secret, and what is known of the cluster; asks the member to join through.
+    private func readMembership() async throws -> (secret: ClusterSecret, file: ClusterFile) {
+        let secret = try secretFile.map { try ClusterSecret.load(from: $0) } ?? .random()
+        var file = ClusterFile(joins: join)
+        if let join {
+            let credentials = try PeerCredentials(
+                secret: secret, identity: PeerIdentity(), now: Date())
+            let workers = try WorkerPool(name: "join", threadCount: 1)
+            defer { workers.shutDown() }
+            let info = try await PeerClient(credentials: credentials, workers: workers)
+                .clusterInfo(at: join)
+            try info.check(cluster: secret.fingerprint, now: .wallClock())
+            file.endpoints = info.endpoints
+        }
+        return (secret, file)
     }
 }
 
@@ -100,6 +150,12 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "Client URLs of the cluster's etcd, with commas.")
     var etcd: String?
 
+    @Option(help: "Address and port of this peer's own etcd for daemons.")
+    var etcdClientListen: String?
+
+    @Option(help: "Address and port of this peer's own etcd for other members.")
+    var etcdPeerListen: String?
+
     @Option(help: "Address and port for other peers.")
     var peerListen: String?
 
@@ -141,9 +197,7 @@ struct RunCommand: AsyncParsableCommand {
         cshims_tune_malloc(64 << 20, 128 << 20, 2)
         let identity = data.directory + "/" + PeerIdentity.fileName
         if makesDirectory, try FileSystem.loadStatus(identity) == nil {
-            var command = InitCommand()
-            command.data = data
-            try await command.run()
+            try await InitCommand.parse(["--data", data.directory]).run()
         }
         let configuration = try await DaemonConfiguration.load(
             dataDirectory: data.directory, flags: flags, file: file ?? data.configurationFile,
@@ -162,6 +216,7 @@ struct RunCommand: AsyncParsableCommand {
             (.maxUploads, maxUploads), (.tlsCertificate, tlsCertificate), (.tlsKey, tlsKey),
             (.tokenFile, tokenFile), (.logLevel, logLevel), (.zone, zone), (.hostTag, hostTag),
             (.clusterSecret, clusterSecret), (.etcd, etcd), (.peerListen, peerListen),
+            (.etcdClientListen, etcdClientListen), (.etcdPeerListen, etcdPeerListen),
             (.advertise, advertise), (.gracePeriod, gracePeriod), (.repairRate, repairRate),
         ]
         return given.reduce(into: [:]) { flags, pair in

@@ -30,3 +30,8 @@ void cshims_name_thread(const char *name);
 
 /// Processors this process may run on, at least 1.
 int cshims_processor_count(void);
+
+/// Starts a program that is killed when the calling thread ends, so that it cannot outlive this process.
+/// It reads nothing, writes to `output`, and is no part of the terminal's group of processes. Its process
+/// ID, or a negative errno value. Status 127 tells that the program could not be executed.
+int cshims_spawn(const char *path, char *const arguments[], int output);

@@ -12,11 +12,16 @@ struct EtcdLogKeys: Sendable {
     /// Begins the keys of live peers; the peer ID follows. They go with their peer's lease.
     let alive: [UInt8]
 
+    /// Begins the keys of peers that can have a vote; the peer ID follows. Their values are the URLs of
+    /// their members for other members.
+    let voters: [UInt8]
+
     init(namespace: String) {
         commands = Array("\(namespace)/log/".utf8)
         trimmed = Array("\(namespace)/trimmed-to".utf8)
         generation = Array("\(namespace)/generation".utf8)
         alive = Array("\(namespace)/alive/".utf8)
+        voters = Array("\(namespace)/voters/".utf8)
     }
 
     func command(_ requestID: RequestID) -> [UInt8] {

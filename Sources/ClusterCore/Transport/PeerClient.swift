@@ -14,6 +14,8 @@ package enum PeerError: Error, CustomStringConvertible {
     case unreachable(PeerID, cause: String)
     case refused(PeerID, status: Int, message: String)
     case badReceipt(PeerID, String)
+    /// The peer to join through.
+    case notJoined(String, cause: String)
 
     package var description: String {
         switch self {
@@ -22,6 +24,11 @@ package enum PeerError: Error, CustomStringConvertible {
         case .unreachable(let peer, let cause): "peer \(peer) does not answer: \(cause)"
         case .refused(let peer, let status, let message):
             "peer \(peer) refused (\(status)): \(message)"
+        case .notJoined(let address, let cause):
+            """
+            the peer at \(address) does not tell of its cluster: \(cause); check the address of its \
+            peer port, and that both have the same secret
+            """
         case .badReceipt(let peer, let reason): "the receipt of peer \(peer) is void: \(reason)"
         }
     }
@@ -141,6 +148,34 @@ package final class PeerClient: Sendable {
                 position += bytes.count
             }
             try await workers.run { try file.synchronize() }
+        }
+    }
+
+    /// What the peer at an address tells of its cluster, for who does not know yet which peer it is. That
+    /// it knows the secret is certain.
+    package func clusterInfo(at address: String) async throws -> ClusterInfo {
+        var settings = HTTPClient.Configuration()
+        settings.tlsConfiguration = credentials.clientConfiguration
+        settings.tlsConfiguration?.certificateVerification = .noHostnameVerification
+        settings.httpVersion = .http1Only
+        settings.redirectConfiguration = .disallow
+        settings.timeout = .init(connect: .seconds(3))
+        let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+        defer { http.shutdown { _ in } }
+        do {
+            let response = try await http.execute(
+                HTTPClientRequest(url: "https://\(address)/peer/cluster"), timeout: .seconds(10))
+            let bytes = try await response.body.collect(upTo: Self.answerByteCountLimit)
+            guard response.status == .ok else {
+                throw PeerError.notJoined(
+                    address, cause: "\(response.status.code) \(String(buffer: bytes))")
+            }
+            return try JSONDecoder().decode(ClusterInfo.self, from: Data(bytes.readableBytesView))
+        } catch let error as PeerError {
+            throw error
+        } catch {
+            if Task.isCancelled { throw CancellationError() }
+            throw PeerError.notJoined(address, cause: String(describing: error))
         }
     }
 

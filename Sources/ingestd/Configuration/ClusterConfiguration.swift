@@ -2,8 +2,20 @@ import ClusterCore
 
 /// What makes a daemon one of several.
 struct ClusterConfiguration: Sendable {
+    /// Which etcd holds the log.
+    enum Etcd: Sendable {
+        /// One that somebody runs.
+        case given([String])
+        /// Members that the peers run themselves.
+        case managed(ClusterFile)
+    }
+
     var secret: ClusterSecret
-    var etcd: [String]
+    var etcd: Etcd
+    /// HOST:PORT for daemons and for other members, where peers run etcd.
+    var etcdClientAddress: String
+    var etcdPeerAddress: String
+    var etcdQuotaByteCount: Int
     var host: String
     var port: Int
     /// HOST:PORT for others; `nil` for what is listened on.
@@ -15,16 +27,37 @@ struct ClusterConfiguration: Sendable {
     /// `nil` when this peer makes no new copies.
     var repairBytesPerSecond: Int?
 
-    /// `nil` without a secret.
-    init?(_ values: SettingValues) throws {
-        let path = values.text(.clusterSecret)
-        etcd = values.text(.etcd).split(separator: ",").map { $0.filter { $0 != " " } }
+    /// The file with the secret in the data directory of a peer that was made for a cluster.
+    static func secretFile(in directory: String) -> String { directory + "/cluster.secret" }
+
+    /// `nil` for a machine that is alone.
+    init?(_ values: SettingValues, dataDirectory: String) throws {
+        let file = try ClusterFile.load(from: dataDirectory)
+        var path = values.text(.clusterSecret)
+        if path.isEmpty, file != nil { path = Self.secretFile(in: dataDirectory) }
+        let urls = values.text(.etcd).split(separator: ",").map { $0.filter { $0 != " " } }
         guard !path.isEmpty else {
-            guard etcd.isEmpty else { throw ConfigurationError.halfCluster }
+            guard urls.isEmpty else { throw ConfigurationError.halfCluster }
             return nil
         }
-        guard !etcd.isEmpty else { throw ConfigurationError.halfCluster }
-        for url in etcd where !url.hasPrefix("http://") && !url.hasPrefix("https://") {
+        if !urls.isEmpty {
+            etcd = .given(urls)
+        } else if let file {
+            etcd = .managed(file)
+        } else {
+            throw ConfigurationError.halfCluster
+        }
+        for address in [Setting.etcdClientListen, .etcdPeerListen] {
+            _ = try values.address(address)
+        }
+        etcdClientAddress = values.text(.etcdClientListen)
+        etcdPeerAddress = values.text(.etcdPeerListen)
+        etcdQuotaByteCount = try values.byteCount(.etcdQuota) ?? 0
+        guard (16 << 20...8 << 30).contains(etcdQuotaByteCount) else {
+            throw ConfigurationError.value(
+                .etcdQuota, given: values.text(.etcdQuota), allowed: "16MiB to 8GiB")
+        }
+        for url in urls where !url.hasPrefix("http://") && !url.hasPrefix("https://") {
             throw ConfigurationError.value(
                 .etcd, given: url, allowed: "URLs such as http://127.0.0.1:2379, with commas")
         }
@@ -46,10 +79,17 @@ struct ClusterConfiguration: Sendable {
         advertised = given.isEmpty ? nil : given
     }
 
+    /// The name or address of this machine for others.
+    func advertisedHost(machineName: String) -> String {
+        if let advertised, let colon = advertised.lastIndex(of: ":") {
+            return String(advertised[..<colon])
+        }
+        return host == "0.0.0.0" || host == "::" ? machineName : host
+    }
+
     /// Where others reach this peer once it listens on `port`.
     func address(port: Int, machineName: String) -> String {
         if let advertised { return advertised }
-        let isAny = host == "0.0.0.0" || host == "::"
-        return "\(isAny ? machineName : host):\(port)"
+        return "\(advertisedHost(machineName: machineName)):\(port)"
     }
 }

@@ -30,7 +30,8 @@ enum ConfigurationError: Error, CustomStringConvertible {
             "refusing to listen on \(address), which others can reach, without \(missing); set "
                 + "api.tls-certificate, api.tls-key and api.token-file, or listen on 127.0.0.1"
         case .halfCluster:
-            "cluster.secret-file and cluster.etcd go together; one of them is missing"
+            "cluster.secret-file and cluster.etcd go together; one of them is missing. For a cluster "
+                + "that runs its own etcd: ingestd init --cluster, or ingestd init --join HOST:PORT"
         case .halfTLS: "api.tls-certificate and api.tls-key go together; one of them is missing"
         }
     }
@@ -116,7 +117,7 @@ struct DaemonConfiguration: Sendable {
         let (zone, hostTag) = (values.text(.zone), values.text(.hostTag))
         self.zone = zone.isEmpty ? nil : zone
         self.hostTag = hostTag.isEmpty ? nil : hostTag
-        cluster = try ClusterConfiguration(values)
+        cluster = try ClusterConfiguration(values, dataDirectory: dataDirectory)
         tls = certificate.isEmpty ? nil : (certificate, key)
         token = try values.token(.tokenFile)
         try refuseExposure()

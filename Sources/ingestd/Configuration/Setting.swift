@@ -50,7 +50,18 @@ struct Setting: Sendable {
             + "them). Empty: this machine is alone.")
     static let etcd = Setting(
         name: "cluster.etcd", defaultValue: "",
-        help: "Client URLs of the etcd that holds the cluster's log, with commas between them.")
+        help:
+            "Client URLs of the etcd that holds the cluster's log, with commas between them. Empty:\n"
+            + "the peers run it (ingestd init --cluster and --join).")
+    static let etcdClientListen = Setting(
+        name: "cluster.etcd-client-listen", defaultValue: "0.0.0.0:9097",
+        help: "Address and port of this peer's own etcd for the daemons of the cluster.")
+    static let etcdPeerListen = Setting(
+        name: "cluster.etcd-peer-listen", defaultValue: "0.0.0.0:9098",
+        help: "Address and port of this peer's own etcd for the others' etcd.")
+    static let etcdQuota = Setting(
+        name: "cluster.etcd-quota", defaultValue: "2GiB",
+        help: "Bytes of the file of this peer's own etcd, 16MiB to 8GiB.")
     static let peerListen = Setting(
         name: "cluster.listen", defaultValue: "0.0.0.0:9096",
         help: "Address and port for other peers. Whoever does not know the secret gets no byte.")
@@ -85,7 +96,8 @@ struct Setting: Sendable {
 
     static let all = [
         listen, tlsCertificate, tlsKey, tokenFile, idleTimeout, maxUploads, peerName, zone, hostTag,
-        clusterSecret, etcd, peerListen, advertise, keptCommands, gracePeriod, repairRate, capacity,
+        clusterSecret, etcd, etcdClientListen, etcdPeerListen, etcdQuota, peerListen, advertise,
+        keptCommands, gracePeriod, repairRate, capacity,
         headroom,
         logLevel,
     ]

@@ -17,23 +17,30 @@ struct PeerResponder: HTTPResponder {
     let peer: LocalPeer
     let intake: ShardIntake
     let reader: BlockReader
+    /// For who wants to join.
+    let info: @Sendable () -> ClusterInfo
     let log: Logger
     private let proven = ProvenPeers()
 
-    init(peer: LocalPeer, intake: ShardIntake, reader: BlockReader, log: Logger) {
+    init(
+        peer: LocalPeer, intake: ShardIntake, reader: BlockReader,
+        info: @escaping @Sendable () -> ClusterInfo, log: Logger
+    ) {
         self.peer = peer
         self.intake = intake
         self.reader = reader
+        self.info = info
         self.log = log
     }
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
         do {
+            let caller = try await caller(on: context.channel)
+            let target = try RequestTarget(request.head.path ?? "")
+            if request.method == .get, target.path == Self.infoPath { return try .json(info()) }
             guard peer.isReady else {
                 throw Problem(.unavailable, "this peer is still starting; try again")
             }
-            let caller = try await caller(on: context.channel)
-            let target = try RequestTarget(request.head.path ?? "")
             if request.method == .get, target.path == Self.statePath { return try await state() }
             try await checkMembership(of: caller)
             return try await answer(request, target)
@@ -65,6 +72,7 @@ struct PeerResponder: HTTPResponder {
         }
     }
 
+    private static let infoPath = [Array("peer".utf8), Array("cluster".utf8)]
     private static let statePath = [Array("peer".utf8), Array("state".utf8)]
     private static let pieceByteCount = 1 << 20
 

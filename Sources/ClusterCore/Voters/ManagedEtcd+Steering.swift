@@ -1,0 +1,99 @@
+import EtcdClient
+import Foundation
+import Logging
+import Multiformats
+import Pinset
+
+/// One peer decides who votes: the one whose member leads. Each look is from the beginning, so nothing is
+/// lost with a peer that dies half-way.
+extension ManagedEtcd {
+    private static let steeringInterval = Duration.seconds(2)
+    /// A member's file is made anew when it has this many bytes, and more than half of them for nothing.
+    private static let looseByteCount = 128 << 20
+
+    /// Says that this peer can have a vote, and decides when its member leads, until the task is cancelled.
+    package func steer(by driver: PinsetDriver, as peer: PeerID) async throws {
+        let own = keys.voters + Array(peer.description.utf8)
+        let place = Array(settings.memberURL.utf8)
+        var isKnown = false
+        while true {
+            do {
+                if !isKnown {
+                    _ = try await client.transact(if: [], then: [.put(own, value: place)])
+                    isKnown = true
+                }
+                let status = try await client.status(of: settings.clientURL)
+                if status.leader == status.memberID, !status.isLearner {
+                    try await decide(by: driver, own: status.memberID)
+                    try await careForSpace()
+                }
+            } catch let error as EtcdError {
+                log.debug("nothing decided on voters", metadata: ["error": "\(error)"])
+            } catch let error as LogError where error.isPassing {
+                log.debug("nothing decided on voters", metadata: ["error": "\(error)"])
+            }
+            try await Task.sleep(for: Self.steeringInterval)
+        }
+    }
+
+    private func decide(by driver: PinsetDriver, own: UInt64) async throws {
+        let members = try await client.listMembers(at: settings.clientURL)
+        let found = try await client.range(EtcdRange(.beginning(keys.voters)))
+        // The keys first: who has one was a member before.
+        let records = try await driver.read(.linearizable) { $0.members }
+        var candidates: [VoterCandidate] = []
+        for keyValue in found.keyValues {
+            let name = String(decoding: keyValue.key.dropFirst(keys.voters.count), as: UTF8.self)
+            guard let record = records.first(where: { $0.peer.description == name }) else {
+                // It was removed from the cluster. Unless it has come back meanwhile, so is its key.
+                _ = try await client.transact(
+                    if: [.isUnchanged(keyValue.key, since: keyValue.modRevision)],
+                    then: [.delete(keyValue.key)])
+                continue
+            }
+            candidates.append(
+                VoterCandidate(
+                    peer: record.peer, peerURL: String(decoding: keyValue.value, as: UTF8.self),
+                    isUp: record.status == .up && !record.isDraining))
+        }
+        guard
+            let step = VoterPlan.next(members: members, candidates: candidates, own: own)
+        else { return }
+        switch step {
+        case .addLearner(let candidate): try await client.addLearner(peerURL: candidate.peerURL)
+        case .promote(let member): try await client.promote(member.id)
+        case .remove(let member): try await client.remove(member.id)
+        }
+        log.notice("changed who votes", metadata: ["step": "\(step)"])
+    }
+
+    /// One member at a time: it answers nothing while its file is made anew.
+    private func careForSpace() async throws {
+        let members = try await client.listMembers(at: settings.clientURL)
+        let full = Set(try await client.membersWithoutSpace())
+        if !full.isEmpty {
+            let revision = try await client.status(of: settings.clientURL).revision
+            log.error("etcd has used up its quota; it is compacted and made anew")
+            do {
+                try await client.compact(through: revision)
+            } catch EtcdError.refused {
+                // It was compacted up to there already.
+            }
+        }
+        for url in members.compactMap(\.clientURLs.first) {
+            do {
+                let status = try await client.status(of: url)
+                let isLoose =
+                    status.fileByteCount > Self.looseByteCount
+                    && status.usedByteCount < status.fileByteCount / 2
+                guard isLoose || !full.isEmpty else { continue }
+                log.notice("defragmenting etcd", metadata: ["member": "\(url)"])
+                try await client.defragment(url)
+            } catch let error as EtcdError {
+                // The others need it no less.
+                log.debug("a member does not answer", metadata: ["error": "\(error)"])
+            }
+        }
+        for member in full { try await client.clearAlarm(of: member) }
+    }
+}

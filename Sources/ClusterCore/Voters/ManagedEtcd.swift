@@ -1,0 +1,178 @@
+import EtcdClient
+import Foundation
+import Glibc
+import Logging
+import Multiformats
+import Pinset
+import PosixIO
+import Synchronization
+
+/// This peer's own etcd: starts it when the cluster asks for it, keeps it running, and tells the client
+/// where the voters are. RFC 0008 has the states.
+package final class ManagedEtcd: Sendable {
+    /// Time between two looks at who the members are.
+    private static let interval = Duration.seconds(1)
+    /// How long a member has to end by itself.
+    private static let stopPatience = Duration.seconds(10)
+
+    package let settings: EtcdSettings
+    let client: EtcdClient
+    let keys: EtcdLogKeys
+    let log: Logger
+    private let peerClient: PeerClient
+    private let cluster: String
+    private let file: Mutex<ClusterFile>
+
+    /// - Parameters:
+    ///   - namespace: Begins all keys, as for the log.
+    ///   - cluster: The fingerprint of the secret.
+    package init(
+        settings: EtcdSettings, file: ClusterFile, client: EtcdClient, namespace: String,
+        peerClient: PeerClient, cluster: String, log: Logger
+    ) {
+        self.settings = settings
+        self.client = client
+        self.peerClient = peerClient
+        self.cluster = cluster
+        self.log = log
+        keys = EtcdLogKeys(namespace: namespace)
+        self.file = Mutex(file)
+        client.use(file.endpoints)
+    }
+
+    /// Runs until the task is cancelled; then the member is stopped.
+    package func run() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            group.addTask { try await self.live() }
+            group.addTask { try await self.followMembers() }
+        }
+    }
+
+    // MARK: The member's life
+
+    private func live() async throws {
+        var backoff = Backoff()
+        while !Task.isCancelled {
+            let start = ContinuousClock.now
+            defer { if .now - start > Self.stopPatience { backoff.reset() } }
+            if try settings.hasData {
+                try await remember { $0.hasMember = true }
+                try await runMember(.again)
+                guard !Task.isCancelled else { return }
+                if await isGone() {
+                    log.notice("this peer votes no longer; its etcd's data is removed")
+                    try settings.removeData()
+                    continue
+                }
+            } else if isFirst {
+                try await runMember(.new)
+            } else {
+                try await joinIfAsked()
+            }
+            guard await backoff.wait() else { return }
+        }
+    }
+
+    /// The member that begins the cluster, and has not begun it.
+    private var isFirst: Bool { file.withLock { $0.joins == nil && !$0.hasMember } }
+
+    private func runMember(_ beginning: EtcdSettings.Beginning) async throws {
+        log.info("starting etcd", metadata: ["address": "\(settings.clientURL)"])
+        client.use([settings.clientURL] + client.endpoints.filter { $0 != settings.clientURL })
+        let child = try await settings.start(beginning)
+        let end = try await withTaskCancellationHandler {
+            try await child.end()
+        } onCancel: {
+            child.send(signal: SIGTERM)
+            Task.detached {
+                try? await Task.sleep(for: Self.stopPatience)
+                child.send(signal: SIGKILL)
+            }
+        }
+        guard !Task.isCancelled else { return }
+        if end == .exited(127) { throw EtcdProcessError.notInstalled }
+        log.warning(
+            "etcd has ended",
+            metadata: ["how": "\(end)", "words": "\(settings.lastWords)"])
+    }
+
+    /// Starts a member when the others have added it.
+    private func joinIfAsked() async throws {
+        do {
+            let members = try await client.listMembers()
+            guard let own = members.first(where: { $0.peerURLs.contains(settings.memberURL) })
+            else { return }
+            guard own.name.isEmpty else {
+                // A member that has voted must not come back with nothing: it could vote twice.
+                log.warning("this peer's etcd has lost its data, and joins anew")
+                try await client.remove(own.id)
+                return
+            }
+            let named = members.flatMap { member in
+                member.peerURLs.map { url in
+                    (name: member.id == own.id ? settings.name : member.name, url: url)
+                }
+            }
+            try await runMember(.joining(members: named))
+        } catch let error as EtcdError {
+            log.debug("no list of etcd's members", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Whether the others say that this member is none. Asked where it has ended by itself.
+    private func isGone() async -> Bool {
+        for other in client.endpoints where other != settings.clientURL {
+            do {
+                let found = try await client.listMembers(at: other)
+                // A member that is cut off would tell what was long ago.
+                guard try await client.status(of: other).leader != 0 else { continue }
+                let own = found.first { $0.peerURLs.contains(settings.memberURL) }
+                return own.map { $0.isLearner && $0.name.isEmpty } ?? true
+            } catch {
+                log.debug("a member does not answer", metadata: ["error": "\(error)"])
+            }
+        }
+        return false
+    }
+
+    // MARK: Where the voters are
+
+    private func followMembers() async throws {
+        while true {
+            do {
+                let voters = try await client.listMembers().filter { !$0.isLearner }
+                let urls = voters.flatMap(\.clientURLs).sorted()
+                if !urls.isEmpty {
+                    let isOwn = { (url: String) in url == self.settings.clientURL }
+                    client.use(urls.filter(isOwn) + urls.filter { !isOwn($0) })
+                    try await remember { $0.endpoints = urls }
+                }
+            } catch is EtcdError {
+                try await askWhereItJoined()
+            }
+            try await Task.sleep(for: Self.interval)
+        }
+    }
+
+    /// Whoever it joined through may know other members by now.
+    private func askWhereItJoined() async throws {
+        guard let address = file.withLock({ $0.joins }) else { return }
+        do {
+            let info = try await peerClient.clusterInfo(at: address)
+            try info.check(cluster: cluster, now: .wallClock())
+            let known = client.endpoints
+            client.use(known + info.endpoints.filter { !known.contains($0) })
+        } catch let error as PeerError {
+            log.warning("waiting for the cluster", metadata: ["cause": "\(error)"])
+        }
+    }
+
+    private func remember(_ change: (inout ClusterFile) -> Void) async throws {
+        let changed = file.withLock { file -> ClusterFile? in
+            let former = file
+            change(&file)
+            return file == former ? nil : file
+        }
+        try changed?.save(to: settings.dataDirectory)
+    }
+}

@@ -1,0 +1,77 @@
+import EtcdClient
+import Multiformats
+
+/// Who could have a vote: a peer that runs an etcd member of its own.
+package struct VoterCandidate: Equatable, Sendable {
+    package var peer: PeerID
+    /// Where its member talks to other members.
+    package var peerURL: String
+    /// It is there, and not about to leave.
+    package var isUp: Bool
+
+    package init(peer: PeerID, peerURL: String, isUp: Bool) {
+        self.peer = peer
+        self.peerURL = peerURL
+        self.isUp = isUp
+    }
+}
+
+/// One change of who votes. Each is repeated without harm, so whoever is killed in between leaves nothing
+/// that the next look does not see.
+package enum VoterStep: Equatable, Sendable {
+    case addLearner(VoterCandidate)
+    /// Refused by etcd until the learner has followed far enough; then it is asked again.
+    case promote(EtcdMember)
+    case remove(EtcdMember)
+}
+
+/// Decides who votes. RFC 0008 has the states and the reasons.
+package enum VoterPlan {
+    /// One, three or five voters: two tolerate no more failures than one, and are more that may fail.
+    static func wantedCount(candidates: Int) -> Int {
+        candidates >= 5 ? 5 : candidates >= 3 ? 3 : 1
+    }
+
+    /// The next change, or `nil` when all is as it should be or has to wait for somebody.
+    ///
+    /// - Parameters:
+    ///   - members: As etcd lists them.
+    ///   - candidates: Members of the cluster that run an etcd.
+    ///   - own: The member of the peer that decides: it leads, and does not remove itself.
+    package static func next(
+        members: [EtcdMember], candidates: [VoterCandidate], own: UInt64
+    ) -> VoterStep? {
+        let ordered = candidates.sorted { $0.peer < $1.peer }
+        func candidate(of member: EtcdMember) -> VoterCandidate? {
+            ordered.first { member.peerURLs.contains($0.peerURL) }
+        }
+        // Who was removed from the cluster, or has moved, votes no longer.
+        if let stray = members.first(where: { $0.id != own && candidate(of: $0) == nil }) {
+            return .remove(stray)
+        }
+        let voters = members.filter { !$0.isLearner }
+        let wanted = wantedCount(candidates: ordered.count)
+        let free = ordered.filter { candidate in
+            candidate.isUp && !members.contains { $0.peerURLs.contains(candidate.peerURL) }
+        }
+        if let learner = members.first(where: \.isLearner) {
+            guard candidate(of: learner)?.isUp == true, voters.count < wanted else {
+                // It would be in the way of others: there is one learner at a time.
+                return .remove(learner)
+            }
+            // An even number of voters is left at once: who makes it odd again must be there.
+            let becomesOdd = voters.count.isMultiple(of: 2)
+            return becomesOdd || !free.isEmpty ? .promote(learner) : nil
+        }
+        if voters.count < wanted, let next = free.first {
+            // From an odd number on, two have to come.
+            return voters.count.isMultiple(of: 2) || free.count >= 2 ? .addLearner(next) : nil
+        }
+        if voters.count > wanted {
+            let others = voters.filter { $0.id != own }
+            let down = others.first { candidate(of: $0)?.isUp == false }
+            return (down ?? others.last).map(VoterStep.remove)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,70 @@
+import AsyncHTTPClient
+import ClusterCore
+import EtcdClient
+import Foundation
+import Logging
+import PosixIO
+import ServiceLifecycle
+
+/// What makes a daemon one of several: its credentials, and its ways to other peers and to their log.
+struct ClusterConnection: Sendable {
+    let settings: ClusterConfiguration
+    let credentials: PeerCredentials
+    let peers: PeerClient
+    let etcd: EtcdClient
+    /// `nil` where somebody else runs etcd.
+    let managed: ManagedEtcd?
+
+    private var namespace: String { "ingestd-" + settings.secret.fingerprint }
+
+    init(
+        _ configuration: DaemonConfiguration, _ settings: ClusterConfiguration,
+        identity: PeerIdentity, workers: WorkerPool, log: Logger
+    ) throws {
+        self.settings = settings
+        let host = settings.advertisedHost(machineName: configuration.machineName)
+        credentials = try PeerCredentials(
+            secret: settings.secret, identity: identity,
+            addresses: [host, "127.0.0.1", "localhost"], now: Date())
+        peers = PeerClient(credentials: credentials, workers: workers)
+        guard case .managed(let file) = settings.etcd else {
+            guard case .given(let endpoints) = settings.etcd else { fatalError("two cases") }
+            etcd = EtcdClient(endpoints: endpoints)
+            managed = nil
+            return
+        }
+        var tls = HTTPClient.Configuration()
+        tls.tlsConfiguration = credentials.clientConfiguration
+        etcd = EtcdClient(endpoints: [], settings: tls)
+        managed = ManagedEtcd(
+            settings: EtcdSettings(
+                dataDirectory: configuration.dataDirectory, name: identity.peer.description,
+                token: settings.secret.fingerprint, clientAddress: settings.etcdClientAddress,
+                memberAddress: settings.etcdPeerAddress, advertisedHost: host,
+                quotaByteCount: settings.etcdQuotaByteCount, credentials: credentials),
+            file: file, client: etcd, namespace: "ingestd-" + settings.secret.fingerprint,
+            peerClient: peers, cluster: settings.secret.fingerprint, log: log)
+    }
+
+    func makeLog() -> EtcdLog { EtcdLog(client: etcd, namespace: namespace) }
+
+    /// For who wants to join.
+    var info: ClusterInfo {
+        ClusterInfo(
+            cluster: settings.secret.fingerprint, endpoints: etcd.endpoints,
+            isManaged: managed != nil)
+    }
+}
+
+/// The etcd of this peer. The group stops it last: all others end with words to it.
+struct EtcdService: Service {
+    let etcd: ManagedEtcd
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown {
+            do {
+                try await etcd.run()
+            } catch is CancellationError {}
+        }
+    }
+}
