@@ -15,6 +15,7 @@ struct IngestDaemon: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             InitCommand.self, RunCommand.self, SecretCommand.self, StateCommand.self,
+            RecoverCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

@@ -7,7 +7,9 @@ import os
 import pathlib
 import random
 import socket
+import ssl
 import subprocess
+import urllib.request
 
 from daemon import LISTENING, CheckFailed, Daemon, eventually, expect
 from forms import Entry, add, random_bytes
@@ -188,6 +190,51 @@ def make_secret(path):
     return path
 
 
+class VotingPeer(Peer):
+    """A peer that may run an etcd member of its own. It is made for its cluster when it starts for the first time."""
+
+    def __init__(self, program, directory, arguments, membership):
+        """`membership`: what `ingestd init` is told of the cluster, made when it is needed."""
+        self.member_url = 'https://127.0.0.1:%d' % (port := free_port())
+        self.peer_port = free_port()
+        super().__init__(program, directory, arguments, {
+            'INGESTD_CLUSTER_ETCD_CLIENT_LISTEN': '127.0.0.1:%d' % free_port(),
+            'INGESTD_CLUSTER_ETCD_PEER_LISTEN': '127.0.0.1:%d' % port,
+            'INGESTD_CLUSTER_LISTEN': '127.0.0.1:%d' % self.peer_port})
+        self._membership = membership
+
+    def init(self):
+        """Makes the data directory; what the command printed."""
+        done = subprocess.run(
+            [self.program, 'init', '--data', str(self.directory), *self._membership()], capture_output=True, text=True)
+        expect(done.returncode == 0, 'init failed: %s', done.stderr)
+        return done.stdout
+
+    def spawn(self, listen='127.0.0.1:0'):
+        if not (self.directory / 'identity.json').exists():
+            self.init()
+        super().spawn(listen)
+
+    def command(self, *words):
+        """Runs `ingestd` on the data directory while the daemon does not; (status, what it wrote)."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith('INGESTD_')}
+        done = subprocess.run(
+            [self.program, *words, '--data', str(self.directory)], capture_output=True, text=True,
+            env={**environment, **self.environment})
+        return done.returncode, done.stdout + done.stderr
+
+    @property
+    def etcd_pids(self):
+        """Processes of its member."""
+        marker, found = str(self.directory / 'etcd' / 'data').encode(), []
+        for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b'\0')
+                if words[0].endswith(b'etcd') and marker in words:
+                    found.append(int(path.parent.name))
+        return found
+
+
 class Cluster:
     """An etcd and peers that know each other, running. When the check is done with them, they must end well."""
 
@@ -196,7 +243,7 @@ class Cluster:
         self.bench, self.directory = bench, bench.directory / 'cluster'
         self.directory.mkdir()
         self.secret_file = make_secret(self.directory / 'secret')
-        self.etcd = Etcd(self.directory / 'etcd')
+        self.etcd = self.make_etcd()
         self._made = []
         settings = [('--capacity', capacities), ('--zone', zones)]
         self.peers = [
@@ -206,12 +253,18 @@ class Cluster:
                 environment=environment)
             for number in range(peers)]
 
+    def make_etcd(self):
+        return Etcd(self.directory / 'etcd')
+
     def make_peer(self, name, *arguments, directory=None, secret_file=None, environment=None):
         """A peer that is not started, is none of `peers`, and is ended with them."""
         peer = Peer(self.bench.options.daemon, directory or self.directory / name, [
             '--cluster-secret', str(secret_file or self.secret_file), '--etcd', self.etcd.url,
             '--peer-listen', '127.0.0.1:0', '--name', name, '--headroom', '0', *arguments],
             environment)
+        return self._own(peer)
+
+    def _own(self, peer):
         self._made.append(peer)
         # For its log, when the check fails.
         self.bench._daemons.append(peer)
@@ -219,7 +272,8 @@ class Cluster:
 
     def __enter__(self):
         try:
-            self.etcd.start()
+            if self.etcd:
+                self.etcd.start()
             return self.start()
         except BaseException:
             self._end()
@@ -237,7 +291,8 @@ class Cluster:
         for peer in self._made:
             if peer.process and peer.process.poll() is None:
                 peer.kill()
-        self.etcd.kill()
+        if self.etcd:
+            self.etcd.kill()
 
     def start(self):
         """Starts the peers that do not run. Returns when each lists all of them as up."""
@@ -350,3 +405,85 @@ class Cluster:
         for peer in self.running:
             expect(not peer.names('shards'), '%s has %s', peer.id, peer.names('shards'))
             expect(not peer.pins(), '%s lists roots %s', peer.id, list(peer.pins()))
+
+
+class VotingCluster(Cluster):
+    """Peers that run their etcd themselves. The first one begins it."""
+
+    def make_etcd(self):
+        return None
+
+    def make_peer(self, name, *arguments, directory=None, secret_file=None, environment=None):
+        first = self._made[0] if self._made else None
+        secret = ['--secret-file', str(secret_file or self.secret_file)]
+
+        def membership():
+            through = next((peer for peer in self.running if peer.peer_address), first)
+            return ['--cluster', *secret] if not first else ['--join', '127.0.0.1:%d' % through.peer_port, *secret]
+        peer = VotingPeer(
+            self.bench.options.daemon, directory or self.directory / name,
+            ['--name', name, '--headroom', '0', *arguments], membership)
+        peer.environment.update(environment or {})
+        return self._own(peer)
+
+    def start(self):
+        """As for other clusters, but peers start together: one alone may have to wait for others to agree with."""
+        started = [peer for peer in self.peers if not peer.is_meant_to_run]
+        for peer in started:
+            peer.spawn()
+            if not self.are_all_made:
+                # The one that begins it tells the others of it.
+                peer.wait_until_listening()
+        for peer in started:
+            peer.wait_until_listening()
+        self.expect_up()
+        return self
+
+    @property
+    def are_all_made(self):
+        return all((peer.directory / 'identity.json').exists() for peer in self.peers)
+
+    def voters(self):
+        """{name: whether it is a learner}, as the member of a running peer lists them."""
+        for peer in self.running:
+            if peer.etcd_pids:
+                return {member.get('name', ''): member.get('isLearner', False) for member in members(peer)}
+        return {}
+
+    def expect_voters(self, number):
+        """So many members must come to vote, and no other be there."""
+        def find():
+            found = self.voters()
+            wanted = len(found) == number and not any(found.values()) and '' not in found
+            return None if wanted else 'the members of etcd are %s' % found
+        expect_in_time(find)
+        return self.voters()
+
+    @property
+    def leader(self):
+        """The running peer whose member leads."""
+        for peer in self.running:
+            if peer.etcd_pids:
+                answer = etcd_call(peer, '/v3/maintenance/status')
+                if answer and answer.get('leader', '0') == answer['header']['member_id']:
+                    return peer
+        return None
+
+
+def members(peer):
+    answer = etcd_call(peer, '/v3/cluster/member/list')
+    return answer['members'] if answer else []
+
+
+def etcd_call(peer, path, request=None):
+    """Asks the member of a peer, as its daemon does; None when it does not answer."""
+    folder = peer.directory / 'etcd'
+    context = ssl.create_default_context(cafile=str(folder / 'ca.pem'))
+    context.load_cert_chain(str(folder / 'cert.pem'), str(folder / 'key.pem'))
+    url = 'https://%s%s' % (peer.environment['INGESTD_CLUSTER_ETCD_CLIENT_LISTEN'], path)
+    call = urllib.request.Request(url, json.dumps(request or {}).encode(), method='POST')
+    try:
+        with urllib.request.urlopen(call, context=context, timeout=5) as answer:
+            return json.load(answer)
+    except OSError:
+        return None

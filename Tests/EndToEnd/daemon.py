@@ -49,6 +49,9 @@ class Daemon:
     def start(self, listen='127.0.0.1:0'):
         """Returns when requests are answered."""
         self.spawn(listen)
+        return self.wait_until_listening()
+
+    def wait_until_listening(self):
         # The log says once, and soon, whether it listens; a daemon that ends before ends its log.
         expect(self._reported.wait(START_SECONDS), 'the daemon does not listen after %d seconds', START_SECONDS)
         expect(self.api, 'the daemon ended with status %s:\n%s', self.process.poll(), self.log_text)

@@ -29,12 +29,13 @@ import checks_reading
 import checks_removal
 import checks_space
 import checks_upload
+import checks_voters
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CHECKS = [
     check for module in (
         checks_acceptance, checks_upload, checks_reading, checks_space, checks_removal, checks_lifecycle, checks_client,
-        checks_cluster)
+        checks_cluster, checks_voters)
     for check in module.CHECKS]
 
 

@@ -45,6 +45,26 @@ package final class EtcdLog: ClusterLog {
         newestKnown = Mutex(.beforeFirst)
     }
 
+    /// Begins another life of the log, after commands that others may have seen were lost: it goes on
+    /// behind `index`, and everyone whose state is of its former life stops by name.
+    ///
+    /// - Returns: The new history.
+    package func beginAnew(after index: LogIndex) async throws -> LogHistory {
+        // Up to there the state here may have seen more than the log still has: others take that state.
+        let trimmed = Array(String(index.rawValue).utf8)
+        _ = try await client.transact(if: [], then: [.put(keys.trimmed, value: trimmed)])
+        var random = SystemRandomNumberGenerator()
+        var revision: UInt64 = 0
+        repeat {
+            // Each write is one revision: no new command may get an index that was applied already.
+            let fresh = withUnsafeBytes(of: random.next(), Array.init)
+            revision = try await client.transact(
+                if: [], then: [.put(keys.generation, value: fresh)]
+            ).revision
+        } while revision <= index.rawValue
+        return try await history()
+    }
+
     /// The ID of the etcd cluster and the generation of the log in it: a restored or foreign etcd has
     /// another one of either. Waits for etcd.
     package func history() async throws(LogError) -> LogHistory {

@@ -46,7 +46,8 @@ package enum LogError: Error, Equatable, Sendable, CustomStringConvertible {
         case .foreignHistory(let found, let expected):
             """
             the log is history \(found.name), the state on this disk belongs to \(expected.name); \
-            connect the log this peer belongs to, or give the peer an empty data directory
+            connect the log this peer belongs to, or, when the cluster was recovered on another peer, \
+            follow it: ingestd recover --join HOST:PORT
             """
         }
     }

@@ -192,6 +192,17 @@ extension StateStore {
         }
     }
 
+    /// Ties this file to another life of the log.
+    package func setHistory(_ history: LogHistory) throws(StateStoreError) {
+        try transaction { db in
+            try db.execute(
+                sql: """
+                    INSERT INTO meta (name, value) VALUES ('history', ?)
+                    ON CONFLICT (name) DO UPDATE SET value = excluded.value
+                    """, arguments: [history.name])
+        }
+    }
+
     private static func write(_ changes: [RowChange], _ db: Database) throws {
         let upsert = try db.cachedStatement(
             sql: """

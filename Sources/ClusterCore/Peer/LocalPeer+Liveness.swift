@@ -21,6 +21,10 @@ extension LocalPeer {
                 for await hints in await self.driver.effects()
                 where hints.isIncomplete || hints.effects.contains(.membership) {
                     try await self.sayUp()
+                    let isMember = try await self.driver.read { [id = self.id] in
+                        $0.peer(id) != nil
+                    }
+                    guard isMember || !self.isReady else { throw PeerRemoved(peer: self.id) }
                 }
             }
         }
@@ -75,5 +79,17 @@ extension LocalPeer {
             }
             missing = gone
         }
+    }
+}
+
+/// Others have removed this peer from the cluster.
+package struct PeerRemoved: Error, CustomStringConvertible {
+    let peer: PeerID
+
+    package var description: String {
+        """
+        peer \(peer) was removed from the cluster; it stops. Started again, it joins as a new member with \
+        what is on its disk
+        """
     }
 }

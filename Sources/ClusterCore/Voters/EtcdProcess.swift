@@ -56,6 +56,13 @@ package struct EtcdSettings: Sendable {
         try FileManager.default.removeItem(atPath: memberDirectory)
     }
 
+    /// Removes all there is of a member, if there is any.
+    package func forget() throws {
+        if try FileSystem.loadStatus(directory) != nil {
+            try FileManager.default.removeItem(atPath: directory)
+        }
+    }
+
     /// How a member comes to be.
     enum Beginning {
         /// The only member of a new etcd.
@@ -141,6 +148,7 @@ package struct EtcdSettings: Sendable {
 package enum EtcdProcessError: Error, CustomStringConvertible {
     case notInstalled
     case didNotStart(String)
+    case noData(String)
 
     package var description: String {
         switch self {
@@ -149,6 +157,10 @@ package enum EtcdProcessError: Error, CustomStringConvertible {
             a cluster needs etcd, and there is none on this machine; install it with: \
             apt-get install etcd-server (and keep its own service stopped: systemctl disable --now etcd), \
             or name an etcd that runs already with cluster.etcd
+            """
+        case .noData(let directory):
+            """
+            there is no etcd in \(directory) to go on from: this peer had no vote; recover on one that had
             """
         case .didNotStart(let words): "etcd did not start: \(words)"
         }

@@ -48,6 +48,39 @@ package final class ManagedEtcd: Sendable {
         }
     }
 
+    /// Makes this peer's member the only one, after the others are gone for good.
+    ///
+    /// - Throws: `EtcdProcessError` when there is nothing to go on from, or etcd does not start.
+    package func recoverAlone(after index: LogIndex, log: EtcdLog) async throws -> LogHistory {
+        guard try settings.hasData else { throw EtcdProcessError.noData(settings.directory) }
+        client.use([settings.clientURL])
+        let child = try await settings.start(.alone)
+        defer { child.send(signal: SIGKILL) }
+        var backoff = Backoff()
+        while true {
+            guard !child.hasEnded else {
+                throw EtcdProcessError.didNotStart(settings.lastWords)
+            }
+            do {
+                let members = try await client.listMembers()
+                guard members.count == 1,
+                    try await client.status(of: settings.clientURL).leader != 0
+                else { throw EtcdError.unreachable(cause: "it has no leader yet") }
+                break
+            } catch is EtcdError {
+                guard await backoff.wait() else { throw CancellationError() }
+            }
+        }
+        let history = try await log.beginAnew(after: index)
+        child.send(signal: SIGTERM)
+        _ = try await child.end()
+        try await remember { file in
+            file.endpoints = [settings.clientURL]
+            file.hasMember = true
+        }
+        return history
+    }
+
     // MARK: The member's life
 
     private func live() async throws {
@@ -56,7 +89,6 @@ package final class ManagedEtcd: Sendable {
             let start = ContinuousClock.now
             defer { if .now - start > Self.stopPatience { backoff.reset() } }
             if try settings.hasData {
-                try await remember { $0.hasMember = true }
                 try await runMember(.again)
                 guard !Task.isCancelled else { return }
                 if await isGone() {
@@ -145,7 +177,11 @@ package final class ManagedEtcd: Sendable {
                 if !urls.isEmpty {
                     let isOwn = { (url: String) in url == self.settings.clientURL }
                     client.use(urls.filter(isOwn) + urls.filter { !isOwn($0) })
-                    try await remember { $0.endpoints = urls }
+                    let hasData = try settings.hasData
+                    try await remember { file in
+                        file.endpoints = urls
+                        file.hasMember = file.hasMember || hasData
+                    }
                 }
             } catch is EtcdError {
                 try await askWhereItJoined()

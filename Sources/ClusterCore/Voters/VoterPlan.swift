@@ -18,11 +18,20 @@ package struct VoterCandidate: Equatable, Sendable {
 
 /// One change of who votes. Each is repeated without harm, so whoever is killed in between leaves nothing
 /// that the next look does not see.
-package enum VoterStep: Equatable, Sendable {
+package enum VoterStep: Equatable, Sendable, CustomStringConvertible {
     case addLearner(VoterCandidate)
     /// Refused by etcd until the learner has followed far enough; then it is asked again.
     case promote(EtcdMember)
     case remove(EtcdMember)
+
+    package var description: String {
+        switch self {
+        case .addLearner(let candidate): "add \(candidate.peer) without a vote"
+        case .promote(let member): "give \(member.name) a vote"
+        case .remove(let member):
+            "remove \(member.name.isEmpty ? member.peerURLs.joined() : member.name)"
+        }
+    }
 }
 
 /// Decides who votes. RFC 0008 has the states and the reasons.

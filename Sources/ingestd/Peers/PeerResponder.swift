@@ -46,7 +46,9 @@ struct PeerResponder: HTTPResponder {
             return try await answer(request, target)
         } catch {
             let problem = Problem(error)
-            log.info("refused a peer", metadata: ["error": "\(problem.message)"])
+            // Who looks for a block asks around.
+            let level: Logger.Level = problem.status == .notFound ? .debug : .info
+            log.log(level: level, "refused a peer", metadata: ["error": "\(problem.message)"])
             return Response(
                 status: problem.status,
                 body: ResponseBody(byteBuffer: ByteBuffer(string: problem.message + "\n")))

@@ -1,0 +1,160 @@
+import EtcdClient
+import Multiformats
+import Testing
+
+@testable import ClusterCore
+
+/// Who votes, one step after the other, over an etcd that is a list.
+@Suite struct VoterPlanTests {
+    /// What etcd and the cluster are, as the plan sees them; steps change it as etcd would.
+    private struct World {
+        var members: [EtcdMember] = []
+        var candidates: [VoterCandidate] = []
+        var nextID: UInt64 = 2
+
+        /// A founder whose member leads, and others that run none yet.
+        init(peers: Int) throws {
+            for number in 1...peers { try join(UInt8(number)) }
+            members = [Self.member(1, of: candidates[0], isLearner: false)]
+        }
+
+        static func member(
+            _ id: UInt64, of candidate: VoterCandidate, isLearner: Bool
+        ) -> EtcdMember {
+            EtcdMember(
+                id: id, name: candidate.peer.description, peerURLs: [candidate.peerURL],
+                clientURLs: [], isLearner: isLearner)
+        }
+
+        mutating func join(_ number: UInt8) throws {
+            candidates.append(
+                VoterCandidate(
+                    peer: try Sample.peer(number), peerURL: "https://peer\(number)", isUp: true))
+        }
+
+        mutating func leave(_ number: Int) throws {
+            let peer = try Sample.peer(UInt8(number))
+            candidates.removeAll { $0.peer == peer }
+        }
+
+        mutating func setUp(_ number: Int, _ isUp: Bool) throws {
+            let peer = try Sample.peer(UInt8(number))
+            for index in candidates.indices where candidates[index].peer == peer {
+                candidates[index].isUp = isUp
+            }
+        }
+
+        var next: VoterStep? {
+            VoterPlan.next(members: members, candidates: candidates, own: 1)
+        }
+
+        mutating func perform(_ step: VoterStep) {
+            switch step {
+            case .addLearner(let candidate):
+                members.append(Self.member(nextID, of: candidate, isLearner: true))
+                nextID += 1
+            case .promote(let member):
+                for index in members.indices where members[index].id == member.id {
+                    members[index].isLearner = false
+                }
+            case .remove(let member): members.removeAll { $0.id == member.id }
+            }
+        }
+
+        /// Steps until there is none, with the number of voters after each.
+        mutating func settle() throws -> [Int] {
+            var counts: [Int] = []
+            while let step = next {
+                perform(step)
+                counts.append(voterCount)
+                try #require(counts.count < 50, "it does not end")
+                #expect(members.count(where: \.isLearner) <= 1)
+                #expect(members.contains { $0.id == 1 }, "who decides removed itself")
+            }
+            return counts
+        }
+
+        var voterCount: Int { members.count { !$0.isLearner } }
+    }
+
+    @Test(arguments: [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (9, 5)])
+    func votersAreOneThreeOrFive(peers: Int, voters: Int) throws {
+        var world = try World(peers: peers)
+        _ = try world.settle()
+        #expect(world.voterCount == voters)
+    }
+
+    @Test func twoVotersAreLeftAtOnce() throws {
+        var world = try World(peers: 3)
+        // Learner, voter, learner, voter.
+        #expect(try world.settle() == [1, 2, 2, 3])
+    }
+
+    @Test func aSecondPeerGetsNoVoteWhileTheThirdIsDown() throws {
+        var world = try World(peers: 3)
+        try world.setUp(3, false)
+        #expect(try world.settle() == [])
+        try world.setUp(3, true)
+        #expect(try world.settle().last == 3)
+    }
+
+    @Test func aLearnerThatGoesMakesRoomForAnother() throws {
+        var world = try World(peers: 4)
+        let first = try #require(world.next)
+        world.perform(first)
+        guard case .addLearner(let candidate) = first else {
+            Issue.record("\(first)")
+            return
+        }
+        let index = try #require(world.candidates.firstIndex(of: candidate))
+        world.candidates[index].isUp = false
+        _ = try world.settle()
+        #expect(world.voterCount == 3)
+        #expect(!world.members.contains { $0.peerURLs == [candidate.peerURL] })
+    }
+
+    @Test func aVoterThatIsDownKeepsItsVoteUntilItIsRemoved() throws {
+        var world = try World(peers: 4)
+        _ = try world.settle()
+        let voter = world.members[1].name
+        var number = 1
+        while try Sample.peer(UInt8(number)).description != voter { number += 1 }
+        try world.setUp(number, false)
+        #expect(try world.settle() == [])
+        try world.leave(number)
+        // Removed, and the one without a vote in its place.
+        #expect(try world.settle() == [2, 2, 3])
+    }
+
+    @Test func whenPeersAreRemovedTheRestIsOddAgain() throws {
+        var world = try World(peers: 3)
+        _ = try world.settle()
+        try world.leave(3)
+        #expect(try world.settle() == [2, 1])
+    }
+
+    @Test func everyOrderOfJoiningAndLeavingEndsWell() throws {
+        var random = SplitMix(state: 7)
+        for _ in 0..<300 {
+            var world = try World(peers: 1)
+            var present: Set<UInt8> = [1]
+            for _ in 0..<20 {
+                let number = UInt8(2 + random.next() % 6)
+                switch random.next() % 4 {
+                case 0 where !present.contains(number):
+                    try world.join(number)
+                    present.insert(number)
+                case 1 where present.contains(number):
+                    try world.leave(Int(number))
+                    present.remove(number)
+                case 2: try world.setUp(Int(number), random.next().isMultiple(of: 2))
+                default: if let step = world.next { world.perform(step) }
+                }
+            }
+            for number in present { try world.setUp(Int(number), true) }
+            _ = try world.settle()
+            #expect(world.voterCount == VoterPlan.wantedCount(candidates: present.count))
+            #expect(!world.members.contains(where: \.isLearner))
+        }
+    }
+}

@@ -1,0 +1,193 @@
+"""Clusters whose peers run their etcd themselves: who votes, who may join, and what outlives which death."""
+import os
+import shutil
+import signal
+import socket
+import ssl
+import time
+
+from checks_client import Client
+from cluster import MIB, VotingCluster, copies, dataset, expect_in_time, make_secret, members
+from daemon import CheckFailed, expect
+from forms import random_bytes
+
+
+def three_peers_vote_and_a_fourth_stores_only(bench):
+    files = dataset('voters', 9 * MIB)
+    with VotingCluster(bench, peers=1) as cluster:
+        root = cluster.add(files)
+        cluster.expect_voters(1)
+        for number in (1, 2, 3):
+            cluster.peers.append(cluster.make_peer('p%d' % number))
+            cluster.start()
+            cluster.expect_reads(root, files)
+            if number == 1:
+                expect(len(cluster.voters()) == 1, 'two peers vote: one that dies would stop both')
+        voters = cluster.expect_voters(3)
+        expect(set(voters) < set(cluster.ids), 'those who vote are %s', voters)
+        two = cluster.add(dataset('two', 9 * MIB), **copies(2))
+        cluster.expect_reads(two, dataset('two', 9 * MIB))
+        cluster.expect_agreement()
+        # All of them at once, as after a power cut.
+        for peer in cluster.peers:
+            peer.kill()
+        expect(not any(peer.etcd_pids for peer in cluster.peers), 'a member outlived its daemon')
+        cluster.start()
+        cluster.expect_voters(3)
+        cluster.expect_reads(root, files)
+        cluster.expect_agreement()
+
+
+def the_death_of_the_leading_machine_stops_writing_only_for_a_moment(bench):
+    pauses = []
+    with VotingCluster(bench) as cluster:
+        cluster.expect_voters(3)
+        roots = []
+        for number in range(3):
+            leader = cluster.leader
+            leader.kill()
+            began, through = time.monotonic(), cluster.peers.index(cluster.running[0])
+            files = {'small': random_bytes('leader %d' % number, 1000)}
+            while True:
+                try:
+                    roots.append((cluster.add(files, through=through), files))
+                    break
+                except CheckFailed:
+                    expect(time.monotonic() - began < 30, 'nothing is taken 30 s after the leader died')
+            pauses.append(time.monotonic() - began)
+            cluster.start()
+            cluster.expect_voters(3)
+        for root, files in roots:
+            cluster.expect_reads(root, files)
+        cluster.expect_agreement()
+        pauses.sort()
+        expect(pauses[1] <= 5, 'the median pause is %.1f s', pauses[1])
+        bench.note = 'pauses of %s s' % ', '.join('%.1f' % pause for pause in pauses)
+
+
+def a_kill_at_any_moment_of_joining_or_leaving_ends_well(bench):
+    """Whoever is killed starts again; then all must agree on who is a member and who votes."""
+    rounds = max(4, bench.options.kills // 6)
+    with VotingCluster(bench) as cluster:
+        cluster.expect_voters(3)
+        client = Client(bench, cluster.peers[0].api)
+        for number in range(rounds):
+            newcomer = cluster.make_peer('n%d' % number)
+            cluster.peers.append(newcomer)
+            victim = bench.random.choice([newcomer, *cluster.peers[:3]])
+            if number % 2 == 0:
+                # While it joins.
+                newcomer.spawn()
+                time.sleep(bench.random.uniform(0, 6))
+                victim.kill()
+                cluster.start()
+            else:
+                # While a voter is removed and the newcomer takes its place.
+                cluster.start()
+                leaving = bench.random.choice(cluster.peers[1:3])
+                Client(bench, cluster.peers[0].api).run('peers', 'rm', leaving.id, '--accept-loss')
+                time.sleep(bench.random.uniform(0, 6))
+                if victim is not leaving:
+                    victim.kill()
+                leaving.wait()
+                leaving.is_meant_to_run = False
+                shutil.rmtree(leaving.directory)
+                cluster.peers.remove(leaving)
+                cluster.start()
+            cluster.expect_voters(5 if len(cluster.peers) >= 5 else 3)
+            cluster.add({'small': random_bytes('joined %d' % number, 1000)})
+            cluster.expect_agreement()
+            while len(cluster.peers) > 3:
+                extra = cluster.peers.pop()
+                Client(bench, cluster.peers[0].api).run('peers', 'rm', extra.id, '--accept-loss')
+                extra.wait()
+                extra.is_meant_to_run = False
+            cluster.expect_voters(3)
+        bench.note = '%d kills' % rounds
+
+
+def a_voter_that_lost_its_etcd_joins_anew(bench):
+    with VotingCluster(bench) as cluster:
+        cluster.expect_voters(3)
+        victim = next(peer for peer in cluster.peers if peer is not cluster.leader)
+        before = {member['ID'] for member in members(cluster.leader)}
+        victim.kill()
+        shutil.rmtree(victim.directory / 'etcd')
+        cluster.start()
+        cluster.expect_voters(3)
+        after = {member['ID'] for member in members(cluster.leader)}
+        expect(len(before & after) == 2, 'a member came back without its data under its former ID')
+        cluster.expect_agreement()
+
+
+def an_etcd_that_dies_is_started_again(bench):
+    with VotingCluster(bench, peers=1) as cluster:
+        pid, = cluster.peers[0].etcd_pids
+        os.kill(pid, signal.SIGKILL)
+        expect_in_time(lambda: None if cluster.peers[0].etcd_pids not in ([], [pid]) else 'etcd is not there')
+        cluster.add({'small': b'after the death of etcd'})
+
+
+def who_may_not_join_is_told_why(bench):
+    with VotingCluster(bench, peers=1) as cluster:
+        stranger = cluster.make_peer('stranger', secret_file=make_secret(cluster.directory / 'other'))
+        status, words = stranger.command('init', *stranger._membership())
+        expect(status != 0 and 'same secret' in words, 'a wrong secret: %d, %s', status, words)
+        expect(not stranger.directory.exists(), 'a peer that may not join left %s', stranger.names('.'))
+        words = cluster.make_peer('nowhere')._membership()
+        words[1] = '127.0.0.1:1'
+        status, words = stranger.command('init', *words)
+        expect(status != 0 and '127.0.0.1:1' in words, 'no peer there: %d, %s', status, words)
+        # Without a certificate of the cluster, etcd says nothing at all.
+        for listen in ('INGESTD_CLUSTER_ETCD_CLIENT_LISTEN', 'INGESTD_CLUSTER_ETCD_PEER_LISTEN'):
+            expect_silence(cluster.peers[0].environment[listen])
+
+
+def expect_silence(address):
+    host, port = address.rsplit(':', 1)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, int(port)), 5) as plain, context.wrap_socket(plain) as tls:
+            tls.sendall(b'GET /version HTTP/1.1\r\nHost: x\r\n\r\n')
+            answer = tls.recv(1000)
+    except ssl.SSLError as error:
+        expect('alert' in str(error).lower(), 'no alert but %s', error)
+        return
+    except ConnectionError:
+        return
+    expect(not answer, 'etcd answers a stranger: %r', answer)
+
+
+def a_cluster_without_quorum_is_recovered_on_one_peer(bench):
+    files = dataset('recovered', 9 * MIB)
+    with VotingCluster(bench) as cluster:
+        root = cluster.add(files, **copies(3))
+        cluster.expect_voters(3)
+        cluster.expect_agreement()
+        survivor, follower, lost = cluster.peers[1], cluster.peers[2], cluster.peers[0]
+        for peer in cluster.peers:
+            peer.kill()
+        status, words = survivor.command('recover', '--force-new-cluster')
+        expect(status == 0, 'it is not recovered: %s', words)
+        cluster.peers = [survivor, follower]
+        survivor.start()
+        # Who has the former life's state is refused by name, and told what to do.
+        follower.spawn()
+        status = follower.wait()
+        expect(status != 0 and 'recover --join' in follower.log_text, '%s: %s', status, follower.log_text)
+        status, words = follower.command('recover', '--join', '127.0.0.1:%d' % survivor.peer_port)
+        expect(status == 0, 'it does not follow: %s', words)
+        follower.start()
+        Client(bench, survivor.api).run('peers', 'rm', lost.id, '--accept-loss')
+        cluster.expect_up()
+        cluster.expect_reads(root, files)
+        cluster.add({'small': b'after the recovery'})
+        cluster.expect_agreement()
+
+
+CHECKS = [
+    three_peers_vote_and_a_fourth_stores_only, the_death_of_the_leading_machine_stops_writing_only_for_a_moment,
+    a_kill_at_any_moment_of_joining_or_leaving_ends_well, a_voter_that_lost_its_etcd_joins_anew,
+    an_etcd_that_dies_is_started_again, who_may_not_join_is_told_why,
+    a_cluster_without_quorum_is_recovered_on_one_peer]
