@@ -154,7 +154,7 @@ import Testing
             for number in present { try world.setUp(Int(number), true) }
             _ = try world.settle()
             #expect(world.voterCount == VoterPlan.wantedCount(candidates: present.count))
-            #expect(!world.members.contains(where: \.isLearner))
+            #expect(world.voterCount == world.members.count)
         }
     }
 }

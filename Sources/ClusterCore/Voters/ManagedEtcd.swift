@@ -45,6 +45,11 @@ package final class ManagedEtcd: Sendable {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await self.live() }
             group.addTask { try await self.followMembers() }
+            group.addTask {
+                try FileSystem.makeDirectory(self.settings.directory, permissions: 0o700)
+                let path = self.settings.directory + "/ballast"
+                try await Ballast(path: path, log: self.log).keep()
+            }
         }
     }
 
