@@ -92,8 +92,28 @@ package final class ServiceClient: Sendable {
         try await get(APIPath.shardTable(of: escaped(root)))
     }
 
-    package func shardWhy(_ shard: String) async throws -> ShardWhy {
-        try await get(APIPath.shardWhy(of: escaped(shard)))
+    /// - Parameter replaying: Decide again what was decided, on the state of then.
+    package func shardWhy(_ shard: String, replaying: Bool = false) async throws -> ShardWhy {
+        let query = replaying ? [QueryItem(name: "replay", value: "true")] : []
+        return try decoded(
+            try await call(request(.GET, APIPath.shardWhy(of: escaped(shard)), query)).bytes)
+    }
+
+    /// Where shards would go, by the lengths of their files.
+    ///
+    /// - Parameter query: Copies and peers asked for, as for an upload.
+    package func plan(
+        fileByteCounts: [Int], _ query: [QueryItem]
+    ) async throws -> PlanAnswer {
+        var request = request(.POST, APIPath.plans, query)
+        request.body = .bytes(
+            try JSONBody.encode(PlanRequest(fileBytes: fileByteCounts.map { UInt64($0) })))
+        return try decoded(try await call(request).bytes)
+    }
+
+    /// Whether a peer can be stopped without anything becoming unreadable or unwritable.
+    package func safeToStop(_ id: String) async throws -> SafeToStop {
+        try await get(APIPath.safeToStop(escaped(id)))
     }
 
     package func upload(_ id: String) async throws -> UploadStatus {

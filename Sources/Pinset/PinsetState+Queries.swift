@@ -119,6 +119,16 @@ extension PinsetState {
         return Set(last.flatMap { roots(ofShard: $0) }).sorted()
     }
 
+    /// Roots that nobody could read whole if this peer were away: they need a shard of which no other peer
+    /// that is up has a copy. Ascending.
+    package func roots(unreadableWithout peer: PeerID) -> [CID] {
+        let last = (shardsOnPeer[peer] ?? []).filter { cid in
+            shards[cid]?.copies.contains { $0.peer != peer && peers[$0.peer]?.isUp == true }
+                == false
+        }
+        return Set(last.flatMap { roots(ofShard: $0) }).sorted()
+    }
+
     /// Whether a visible root has this shard.
     package func isNeededByRoot(_ shard: CID) -> Bool {
         shards[shard]?.uses.contains { manifests[$0.upload]?.root != nil } ?? false

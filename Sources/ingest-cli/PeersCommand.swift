@@ -6,7 +6,7 @@ struct PeersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "peers",
         abstract: "Lists the peers of the cluster, and removes or drains them.",
-        subcommands: [List.self, Remove.self, Drain.self, Undrain.self],
+        subcommands: [List.self, Remove.self, Drain.self, Undrain.self, SafeToStop.self],
         defaultSubcommand: List.self)
 
     struct List: AsyncParsableCommand {
@@ -59,6 +59,37 @@ struct PeersCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await member.perform("no longer draining") { try await $0.setDraining($1, false) }
+        }
+    }
+
+    struct SafeToStop: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "safe-to-stop",
+            abstract: "Tells whether a peer can be stopped without harm; exit code 3 if not.")
+
+        @OptionGroup var member: Member
+
+        func run() async throws {
+            let found = try await member.service.withClient { client in
+                try await client.safeToStop(member.peer)
+            }
+            if member.service.isJSON {
+                try Console.shared.printLine(JSONBody.encode(found))
+            } else {
+                let roots = found.unreadableRoots.count
+                try Console.shared.printLine(
+                    found.keepsQuorum
+                        ? "enough voters remain"
+                        : "too few voters would remain: nothing could be written")
+                try Console.shared.printLine("uploads it takes now: \(found.openUploads)")
+                try Console.shared.printLine("roots unreadable meanwhile: \(roots)")
+                for root in found.unreadableRoots.prefix(100) {
+                    try Console.shared.printLine("  \(root)")
+                }
+            }
+            guard found.isSafe else {
+                throw CommandOutcome(.partial, "\(member.peer) is not safe to stop")
+            }
         }
     }
 

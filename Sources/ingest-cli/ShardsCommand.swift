@@ -45,11 +45,27 @@ struct ShardsCommand: AsyncParsableCommand {
         @Argument(help: "The shard.")
         var shard: String
 
+        @Flag(help: "Decide again on the state of then, from the archived log, and compare.")
+        var replay = false
+
         @OptionGroup(title: "Service options") var service: ServiceOptions
 
         func run() async throws {
-            let why = try await service.withClient { try await $0.shardWhy(shard) }
-            if service.isJSON { return try Console.shared.printLine(JSONBody.encode(why)) }
+            let why = try await service.withClient {
+                try await $0.shardWhy(shard, replaying: replay)
+            }
+            if service.isJSON {
+                try Console.shared.printLine(JSONBody.encode(why))
+            } else {
+                try print(why)
+            }
+            if why.isReplayedEqually == false {
+                throw CommandOutcome(
+                    .verificationFailed, "the archived log leads to another decision")
+            }
+        }
+
+        private func print(_ why: ShardWhy) throws {
             try Console.shared.printLine(
                 "shard \(why.number) of upload \(why.upload), "
                     + "\(ByteCountText.text(Int(clamping: why.neededBytes))) needed, decided "
@@ -62,6 +78,9 @@ struct ShardsCommand: AsyncParsableCommand {
                 ])
             }
             try text.print()
+            if why.isReplayedEqually == true {
+                try Console.shared.printLine("the archived log leads to the same decision")
+            }
         }
     }
 }

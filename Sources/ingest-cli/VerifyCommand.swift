@@ -17,7 +17,10 @@ struct VerifyCommand: AsyncParsableCommand {
             """)
 
     @Argument(help: "The root.")
-    var root: String
+    var root: String?
+
+    @Flag(help: "All roots that are pinned.")
+    var all = false
 
     @Flag(inversion: .prefixedNo, help: "Show a progress bar. Default: on a terminal.")
     var progress: Bool?
@@ -33,7 +36,37 @@ struct VerifyCommand: AsyncParsableCommand {
         var missing: [String] = []
     }
 
+    func validate() throws {
+        guard all != (root != nil) else { throw ValidationError("give a root, or --all") }
+    }
+
     func run() async throws {
+        guard all else { return try await verify(root ?? "") }
+        var failed: [String] = []
+        var count = 0
+        var next: String?
+        repeat {
+            let after = next
+            let page = try await service.withClient { try await $0.pins(after: after) }
+            for pin in page.values {
+                do {
+                    try await verify(pin.cid)
+                } catch let error as CommandOutcome where error.code == .verificationFailed {
+                    Console.shared.printError("ingest-cli: \(error.message ?? pin.cid)")
+                    failed.append(pin.cid)
+                }
+                count += 1
+            }
+            next = page.next
+        } while next != nil
+        guard failed.isEmpty else {
+            throw CommandOutcome(
+                .verificationFailed, "\(failed.count) of \(count) roots are not whole")
+        }
+        if !service.isJSON { try Console.shared.printLine("\(count) roots, all complete") }
+    }
+
+    private func verify(_ root: String) async throws {
         let path = try ContentPath(root)
         guard path.names.isEmpty else {
             throw CommandOutcome(.local, "'\(root)' is not a root; give a CID without a path")

@@ -93,7 +93,8 @@ struct Daemon: Sendable {
         }
         reader.remote = client.map { [peer] in RemoteBlocks(peer: peer, client: $0) }
         api = APIResponder(
-            peer: peer, client: client, reader: reader, configuration: configuration,
+            peer: peer, client: client, whoVotes: { try await cluster?.managed?.voters() ?? [:] },
+            reader: reader, configuration: configuration,
             slabs: SlabPool(spareCount: Self.spareBufferCount), log: log)
     }
 

@@ -1,4 +1,5 @@
 """Clusters whose peers run their etcd themselves: who votes, who may join, and what outlives which death."""
+import json
 import os
 import shutil
 import signal
@@ -6,7 +7,7 @@ import socket
 import ssl
 import time
 
-from checks_client import Client
+from checks_client import PARTIAL, Client
 from cluster import MIB, VotingCluster, copies, dataset, expect_in_time, make_secret, members
 from daemon import CheckFailed, expect
 from forms import random_bytes
@@ -186,7 +187,46 @@ def a_cluster_without_quorum_is_recovered_on_one_peer(bench):
         cluster.expect_agreement()
 
 
+def decisions_are_explained_again_and_planned_ahead(bench):
+    """`why --replay` decides on the state of then; a plan decides on the state of now, and an upload does the same."""
+    files = dataset('explained', 13 * MIB)
+    with VotingCluster(bench, arguments=['--capacity', str(100 * MIB)]) as cluster:
+        cluster.expect_voters(3)
+        client = Client(bench, cluster.peers[1].api)
+        root = cluster.add(files, **copies(2))
+        # What is decided later must not change what is told of then.
+        cluster.add(dataset('later', 5 * MIB))
+        for shard in cluster.allocations():
+            client.run('shards', 'why', shard, '--replay')
+            why = cluster.peers[1].api.get_json('/shards/%s/why?replay=true' % shard)
+            expect(why['replayed_equally'] is True, 'shard %s is decided otherwise: %s', shard, why)
+            chosen = {verdict['id'] for verdict in why['verdicts'] if verdict['chosen']}
+            expect(chosen == set(why['chosen']), 'the verdicts name %s, the decision %s', chosen, why['chosen'])
+        answer = cluster.peers[2].api.request(
+            'POST', '/plans?replication-min=2&replication-max=2', body=json.dumps({'file_bytes': [5 * MIB] * 4}).encode())
+        planned = answer.json['shards']
+        expect(len(planned) == 4 and all(len(set(peers)) == 2 for peers in planned), 'the plan is %s', planned)
+        answer = cluster.peers[2].api.request('POST', '/plans', body=json.dumps({'file_bytes': [101 * MIB]}).encode())
+        expect(answer.status == 507 and 'room' in answer.json['message'], 'a plan that cannot be: %s', answer)
+        answer = cluster.peers[2].api.request('POST', '/plans', body=b'{"file_bytes": [0]}')
+        expect(answer.status == 400, 'a shard without bytes: %s', answer)
+        client.run('verify', '--all')
+        before = cluster.allocations()
+        single = cluster.add({'one copy': random_bytes('one copy', 1000)}, **copies(1))
+        (holder,), = [peers for shard, peers in cluster.allocations().items() if shard not in before]
+        _, error = client.run('peers', 'safe-to-stop', holder, status=PARTIAL)
+        expect('not safe' in error, 'stopping the last holder is called safe: %s', error)
+        cluster.peers[0].unpin(single)
+        client.run('peers', 'safe-to-stop', holder)
+        victim = next(peer for peer in cluster.peers if peer is not cluster.peers[1] and peer.id != holder)
+        victim.kill()
+        client.run('peers', 'safe-to-stop', holder, status=PARTIAL)
+        cluster.start()
+        cluster.expect_reads(root, files)
+
+
 CHECKS = [
+    decisions_are_explained_again_and_planned_ahead,
     three_peers_vote_and_a_fourth_stores_only, the_death_of_the_leading_machine_stops_writing_only_for_a_moment,
     a_kill_at_any_moment_of_joining_or_leaving_ends_well, a_voter_that_lost_its_etcd_joins_anew,
     an_etcd_that_dies_is_started_again, who_may_not_join_is_told_why,

@@ -2,6 +2,7 @@ import Logging
 import Multiformats
 import Pinset
 import PosixIO
+import ShardPlanner
 
 /// The log is short and the archive of each peer long: who was away for longer than the log reaches
 /// back goes on from another peer's state.
@@ -50,6 +51,17 @@ extension LocalPeer {
             try snapshots.keep(path, at: state.appliedIndex)
             return state
         }
+    }
+
+    /// Decides again what was decided, on the state just before, from the archived log; `nil` when it
+    /// cannot be decided.
+    ///
+    /// - Throws: `StateReplayError` when the archive does not reach back so far.
+    package func replay(_ decision: KeptDecision) async throws -> AllocationDecision? {
+        let before = LogIndex(rawValue: decision.logIndex.rawValue - 1)
+        let state = try await replayArchive(
+            of: driver.store, from: snapshots, through: before)
+        return try? state.replay(decision)
     }
 
     /// The state as of now, as the lines of a snapshot in a file that goes when it is closed.

@@ -28,7 +28,7 @@ struct Ballast: Sendable {
                     try FileDescriptor(path, for: .create, permissions: 0o600)
                         .preallocate(0..<Self.byteCount)
                 }
-            } catch let error as IOError {
+            } catch {
                 log.warning("no reserve for etcd", metadata: ["error": "\(error)"])
             }
             try await Task.sleep(for: Self.interval)

@@ -174,6 +174,22 @@ package final class ManagedEtcd: Sendable {
 
     // MARK: Where the voters are
 
+    /// Peers with a vote, and whether their members answer.
+    package func voters() async throws -> [PeerID: Bool] {
+        var voters: [PeerID: Bool] = [:]
+        for member in try await client.listMembers() where !member.isLearner {
+            guard let peer = try? PeerID(member.name), let url = member.clientURLs.first else {
+                continue
+            }
+            do {
+                voters[peer] = try await client.status(of: url).leader != 0
+            } catch is EtcdError {
+                voters[peer] = false
+            }
+        }
+        return voters
+    }
+
     private func followMembers() async throws {
         while true {
             do {

@@ -56,7 +56,7 @@ package struct PinParameters: Equatable, Sendable {
     }
 
     /// The parameters that differ from the defaults, in an order that is always the same.
-    var queryItems: [QueryItem] {
+    package var queryItems: [QueryItem] {
         var items: [QueryItem] = []
         func add(_ name: String, _ value: String, unless isDefault: Bool) {
             if !isDefault { items.append(QueryItem(name: name, value: value)) }

@@ -16,6 +16,8 @@ package enum APIPath {
     package static let kuboAdd = "/api/v0/add"
 
     package static func peer(_ id: String) -> String { "\(peers)/\(id)" }
+    package static let plans = "/plans"
+    package static func safeToStop(_ id: String) -> String { "\(peer(id))/safe-to-stop" }
     package static func drain(_ id: String) -> String { "\(peer(id))/drain" }
     package static func allocation(of cid: String) -> String { "\(allocations)/\(cid)" }
     package static func pin(of cid: String) -> String { "\(pins)/\(cid)" }

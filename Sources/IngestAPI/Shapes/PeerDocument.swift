@@ -105,3 +105,30 @@ package struct StateDigestDocument: Equatable, Sendable, Codable {
         self.digest = digest
     }
 }
+
+/// The answer of `GET /peers/{id}/safe-to-stop`.
+package struct SafeToStop: Equatable, Sendable, Codable {
+    package var isSafe: Bool
+    /// Roots that nobody could read whole without the peer.
+    package var unreadableRoots: [String]
+    /// Uploads that it takes at the moment.
+    package var openUploads: Int
+    /// Enough voters remain to go on writing.
+    package var keepsQuorum: Bool
+
+    package enum CodingKeys: String, CodingKey {
+        case isSafe = "safe"
+        case unreadableRoots = "unreadable_roots"
+        case openUploads = "open_uploads"
+        case keepsQuorum = "keeps_quorum"
+    }
+
+    package init(
+        isSafe: Bool, unreadableRoots: [String], openUploads: Int, keepsQuorum: Bool
+    ) {
+        self.isSafe = isSafe
+        self.unreadableRoots = unreadableRoots
+        self.openUploads = openUploads
+        self.keepsQuorum = keepsQuorum
+    }
+}

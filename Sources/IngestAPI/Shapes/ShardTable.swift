@@ -87,6 +87,8 @@ package struct ShardWhy: Equatable, Sendable, Codable {
     package var verdicts: [PeerVerdict]
     /// SHA-256 over what was decided upon, in hexadecimal: equal digests, equal decisions.
     package var inputDigest: String
+    /// Whether the archived log leads to the same decision again; `nil` when that was not asked.
+    package var isReplayedEqually: Bool?
 
     package struct PeerVerdict: Equatable, Sendable, Codable {
         package var id: String
@@ -114,13 +116,14 @@ package struct ShardWhy: Equatable, Sendable, Codable {
         case decidedAt = "decided_at"
         case rulesVersion = "rules_version"
         case neededBytes = "needed_bytes"
+        case isReplayedEqually = "replayed_equally"
         case inputDigest = "input_digest"
     }
 
     package init(
         shard: String, upload: String, number: Int, logIndex: UInt64, decidedAt: WallTime,
         rulesVersion: Int, neededBytes: UInt64, chosen: [String], verdicts: [PeerVerdict],
-        inputDigest: String
+        inputDigest: String, isReplayedEqually: Bool? = nil
     ) {
         self.shard = shard
         self.upload = upload
@@ -132,5 +135,30 @@ package struct ShardWhy: Equatable, Sendable, Codable {
         self.chosen = chosen
         self.verdicts = verdicts
         self.inputDigest = inputDigest
+        self.isReplayedEqually = isReplayedEqually
+    }
+}
+
+/// The body of `POST /plans`: shards that somebody would like to add.
+package struct PlanRequest: Equatable, Sendable, Codable {
+    /// The length of each shard's file, in order.
+    package var fileBytes: [UInt64]
+
+    private enum CodingKeys: String, CodingKey {
+        case fileBytes = "file_bytes"
+    }
+
+    package init(fileBytes: [UInt64]) {
+        self.fileBytes = fileBytes
+    }
+}
+
+/// The answer: where each of them would go if they were all there were. Nothing is reserved.
+package struct PlanAnswer: Equatable, Sendable, Codable {
+    /// IDs of the peers of each shard, in order.
+    package var shards: [[String]]
+
+    package init(shards: [[String]]) {
+        self.shards = shards
     }
 }

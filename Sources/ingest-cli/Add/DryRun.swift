@@ -24,65 +24,35 @@ struct DryRun {
                 meter, totalByteCount: nil, isShown: isProgressShown, job.run)
             if omissions.contains(where: { !$0.specialPaths.isEmpty }) { isPartial = true }
             var plan = try sink.finish(root: root.cid)
-            let peers = try await loadPeers()
-            if let peers { try Self.place(&plan, parameters, among: peers) }
-            try print(plan, peers ?? [])
+            let peers = try await place(&plan)
+            try print(plan, peers)
         }
         return isPartial
     }
 
-    /// Nil when there is no service to ask, which is no reason to keep the rest of the plan back.
-    private func loadPeers() async throws -> [PeerDocument]? {
+    /// Asks the service where the shards would go. Without one, that is left open: no reason to keep the
+    /// rest of the plan back.
+    ///
+    /// - Returns: The peers, for their names.
+    private func place(_ plan: inout ShardPlan) async throws -> [PeerDocument] {
+        let sizes = plan.shards.map(\.fileByteCount)
         do {
-            return try await service.withClient { try await $0.peers() }
+            let (answer, peers) = try await service.withClient { client in
+                (
+                    try await client.plan(
+                        fileByteCounts: sizes, parameters.pin.queryItems),
+                    try await client.peers()
+                )
+            }
+            for (index, chosen) in zip(plan.shards.indices, answer.shards) {
+                plan.shards[index].peers = try chosen.map { try PeerID($0) }
+            }
+            return peers
         } catch let error as ClientError {
             guard case .unreachable = error else { throw error }
             Console.shared.printError("ingest-cli: planned without peers: \(error)")
-            return nil
+            return []
         }
-    }
-
-    /// Decides as the service would, each shard with the ones before it counted in.
-    static func place(
-        _ plan: inout ShardPlan, _ parameters: AddParameters, among documents: [PeerDocument]
-    ) throws {
-        var peers = try documents.compactMap { try capacity($0) }
-        let pin = parameters.pin
-        let minimum = pin.replication.minimum == 0 ? 1 : pin.replication.minimum
-        let policy = try AllocationPolicy(
-            replicationMin: minimum,
-            replicationMax: pin.replication.maximum == 0
-                ? max(1, minimum) : pin.replication.maximum,
-            userAllocations: pin.userAllocations)
-        let upload = UploadID(
-            high: UInt64.random(in: 0...UInt64.max), low: UInt64.random(in: 0...UInt64.max))
-        for index in plan.shards.indices {
-            let shard = plan.shards[index]
-            do {
-                let decision = try allocate(
-                    AllocationRequest(
-                        upload: upload, shardNumber: shard.number,
-                        shardByteCount: shard.fileByteCount, policy: policy),
-                    among: peers)
-                plan.shards[index].peers = decision.chosen
-                for place in peers.indices where decision.chosen.contains(peers[place].peer) {
-                    peers[place].reservedByteCount += shard.fileByteCount
-                }
-            } catch {
-                throw CommandOutcome(.noSpace, "shard \(shard.number) has no place: \(error)")
-            }
-        }
-    }
-
-    private static func capacity(_ document: PeerDocument) throws -> PeerCapacity? {
-        guard let storage = document.storage else { return nil }
-        return PeerCapacity(
-            peer: try PeerID(document.id), capacityByteCount: Int(clamping: storage.capacityBytes),
-            usedByteCount: Int(clamping: storage.usedBytes),
-            reservedByteCount: Int(clamping: storage.reservedBytes), zone: storage.zone,
-            host: storage.host,
-            state: storage.state == "up"
-                ? .up : storage.state == "draining" ? .draining : .down(sinceMilliseconds: 0))
     }
 
     // MARK: Printing

@@ -22,7 +22,8 @@ struct APIResponder: HTTPResponder {
     private let log: Logger
 
     init(
-        peer: LocalPeer, client: PeerClient?, reader: BlockReader,
+        peer: LocalPeer, client: PeerClient?,
+        whoVotes: @escaping @Sendable () async throws -> [PeerID: Bool], reader: BlockReader,
         configuration: DaemonConfiguration, slabs: SlabPool, log: Logger
     ) {
         self.peer = peer
@@ -32,7 +33,7 @@ struct APIResponder: HTTPResponder {
         metrics = DaemonMetrics()
         add = AddRoute(
             peer: peer, client: client, slabs: slabs, slots: slots, metrics: metrics, log: log)
-        state = StateRoutes(peer: peer)
+        state = StateRoutes(peer: peer, whoVotes: whoVotes)
         var reader = reader
         reader.whenDamaged = { [metrics, log] error in
             if case BlockReadError.corrupt = error { metrics.foundCorruptBlock() }
@@ -91,6 +92,9 @@ struct APIResponder: HTTPResponder {
                 type: "text/plain; version=0.0.4; charset=utf-8")
         case .joinPeer:
             try await Self.refuseJoin(request, context)
+        case .plans:
+            try await state.plan(
+                Self.body(of: request, context), QueryString.parse(target.query))
         default:
             try await state.respond(route, target)
         }
@@ -153,6 +157,21 @@ struct APIResponder: HTTPResponder {
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
+    /// The whole of a small body.
+    private static func body(
+        of request: Request, _ context: APIContext
+    ) async throws -> [UInt8] {
+        context.acceptBody()
+        var bytes: [UInt8] = []
+        for try await piece in request.body {
+            bytes += Array(buffer: piece)
+            guard bytes.count <= 1 << 20 else {
+                throw Problem(.bodyTooLarge, "the body is longer than 1 MiB")
+            }
+        }
+        return bytes
+    }
+
     /// Whoever knows the secret joins by itself; what is sent is judged all the same.
     private static func refuseJoin(_ request: Request, _ context: APIContext) async throws
         -> Response
@@ -164,15 +183,7 @@ struct APIResponder: HTTPResponder {
                 case peerID = "peer_id"
             }
         }
-        context.acceptBody()
-        var bytes: [UInt8] = []
-        for try await piece in request.body {
-            bytes += Array(buffer: piece)
-            guard bytes.count <= 64 << 10 else {
-                throw Problem(.bodyTooLarge, "the body is longer than 64 KiB")
-            }
-        }
-        let join = try JSONBody.decode(Join.self, from: bytes)
+        let join = try JSONBody.decode(Join.self, from: await body(of: request, context))
         do {
             _ = try PeerID(join.peerID)
         } catch {
@@ -190,7 +201,8 @@ struct APIResponder: HTTPResponder {
         _ error: any Error, dialect: AnswerDialect, path: String?, requestID: String
     ) -> Response {
         let problem = Problem(error)
-        if problem.code.status >= 500 {
+        // No room is an answer, not a failure.
+        if problem.code.status >= 500, problem.code != .noSpace {
             log.error(
                 "request failed",
                 metadata: ["request": "\(requestID)", "error": "\(problem.message)"])

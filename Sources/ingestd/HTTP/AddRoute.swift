@@ -91,15 +91,9 @@ struct AddRoute: Sendable {
         _ parameters: AddParameters, expectedByteCount: Int?
     ) throws -> UploadOptions {
         let pin = parameters.pin
-        let (replicationMin, replicationMax) = (
-            pin.replication.minimum == 0 ? 1 : pin.replication.minimum,
-            pin.replication.maximum == 0 ? max(1, pin.replication.minimum) : pin.replication.maximum
-        )
         return UploadOptions(
             name: pin.name,
-            policy: try AllocationPolicy(
-                replicationMin: replicationMin, replicationMax: replicationMax,
-                userAllocations: pin.userAllocations),
+            policy: try AllocationPolicy(pin),
             shardLimitByteCount: parameters.shardByteLimit, coordinator: peer.id,
             expireAt: pin.expireAt.map { LogTime($0) }, metadata: PinMetadata(pin.metadata),
             expectedByteCount: expectedByteCount)

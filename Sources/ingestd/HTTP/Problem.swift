@@ -53,6 +53,7 @@ struct Problem: Error, Sendable {
         case let error as PosixIO.IOError: self.init(error)
         case let error as LogError: self.init(.unavailable, "\(error)")
         case let error as SpoolFull: self.init(.noSpace, "\(error)")
+        case let error as AllocationError: self.init(.noSpace, "\(error)")
         case let error as BlockUnavailable: self.init(.unavailable, "\(error)")
         case let error as ShardDeliveryError: self.init(.unavailable, "\(error)")
         case let error as ShardIntakeError: self.init(.conflict, "\(error)")

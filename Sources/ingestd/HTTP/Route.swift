@@ -24,6 +24,8 @@ enum Route: Equatable, Sendable {
     case upload(String)
     case receipt(String)
     case content([[UInt8]])
+    case plans
+    case safeToStop(String)
     case stateDigest
     case alive
     case ready
@@ -58,6 +60,8 @@ enum Route: Equatable, Sendable {
         case ("peers", 2): [(.delete, .removePeer(words[1]))]
         case ("peers", 3) where words[2] == "drain":
             [(.post, .drainPeer(words[1])), (.delete, .undrainPeer(words[1]))]
+        case ("peers", 3) where words[2] == "safe-to-stop": [(.get, .safeToStop(words[1]))]
+        case ("plans", 1): [(.post, .plans)]
         case ("allocations", 1): [(.get, .allocations)]
         case ("allocations", 2): [(.get, .allocation(words[1]))]
         case ("pins", 1): [(.get, .pins)]
@@ -100,6 +104,8 @@ enum Route: Equatable, Sendable {
         case .upload: "/uploads/{id}"
         case .receipt: "/receipts/{cid}"
         case .content: "/ipfs/{cid}"
+        case .plans: "/plans"
+        case .safeToStop: "/peers/{id}/safe-to-stop"
         case .stateDigest: "/state/digest"
         case .alive: "/livez"
         case .ready: "/readyz"

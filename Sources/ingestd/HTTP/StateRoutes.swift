@@ -8,6 +8,8 @@ import ShardPlanner
 /// The routes that read or change the replicated state.
 struct StateRoutes: Sendable {
     let peer: LocalPeer
+    /// Peers with a vote, and whether each is up; none where peers run no etcd.
+    let whoVotes: @Sendable () async throws -> [PeerID: Bool]
 
     /// Most pins in one answer; the rest is asked for with `after`.
     private static let pageLimit = 100_000
@@ -29,12 +31,14 @@ struct StateRoutes: Sendable {
         case .removePin(let text): try await removePin(Self.cid(text))
         case .shards: try .lines(try await shardTables())
         case .shardTable(let text): try .json(try await shardTable(Self.cid(text)))
-        case .shardWhy(let text): try .json(try await why(Self.cid(text)))
+        case .shardWhy(let text):
+            try .json(try await why(Self.cid(text), QueryString.parse(target.query)))
+        case .safeToStop(let text): try .json(try await safeToStop(text))
         case .upload(let text): try .json(try await upload(text))
         case .stateDigest: try .json(try await stateDigest())
         case .receipt(let text):
             throw Problem(.notFound, "there is no receipt for \(try Self.cid(text)) on this peer")
-        case .add, .kuboAdd, .joinPeer, .content, .alive, .ready, .metrics:
+        case .add, .kuboAdd, .joinPeer, .plans, .content, .alive, .ready, .metrics:
             preconditionFailure("answered elsewhere")
         }
     }
@@ -125,6 +129,23 @@ struct StateRoutes: Sendable {
         return
             "peer \(member) holds \(copyCount) copies, not all of them as often elsewhere as they "
             + "should be; \(roots); drain it and wait, or repeat with accept-loss=true to give them up"
+    }
+
+    private func safeToStop(_ text: String) async throws -> SafeToStop {
+        let member = try await member(text)
+        let (unreadable, uploads) = try await peer.driver.read { state in
+            (
+                state.roots(unreadableWithout: member),
+                state.allOpenUploads.filter { $0.options.coordinator == member }.count
+            )
+        }
+        let voters = try await whoVotes()
+        let others = voters.filter { $0.value && $0.key != member }.count
+        let keepsQuorum = voters[member] != true || others > voters.count / 2
+        return SafeToStop(
+            isSafe: unreadable.isEmpty && uploads == 0 && keepsQuorum,
+            unreadableRoots: unreadable.map(\.description), openUploads: uploads,
+            keepsQuorum: keepsQuorum)
     }
 
     private func member(_ text: String) async throws -> PeerID {
@@ -310,17 +331,22 @@ struct StateRoutes: Sendable {
         return table
     }
 
-    private func why(_ cid: CID) async throws -> ShardWhy {
+    private func why(_ cid: CID, _ query: [QueryItem]) async throws -> ShardWhy {
+        let asksReplay = query.contains { $0.name == "replay" && $0.value == "true" }
         let found: (KeptDecision, AllocationDecision?, [PeerRecord])? =
             try await peer.driver.read { state in
                 guard let decision = state.why(cid) else { return nil }
                 // What cannot be decided again is shown without verdicts.
                 return (decision, try? state.replay(decision), state.members)
             }
-        guard let (decision, replayed, members) = found else {
+        guard let (decision, now, members) = found else {
             throw Problem(
                 .shardNotFound, "\(cid) is not a shard; GET /shards/{root} lists those of a root")
         }
+        // As it was then, from the archived log; or what would be decided now.
+        let replayed = asksReplay ? try await peer.replay(decision) : now
+        let isEqual =
+            replayed.map { $0.chosen == decision.chosen && $0.inputDigest == decision.inputDigest }
         let names = Dictionary(uniqueKeysWithValues: members.map { ($0.peer, $0.name) })
         return ShardWhy(
             shard: cid.description, upload: decision.upload.description,
@@ -336,7 +362,27 @@ struct StateRoutes: Sendable {
             inputDigest: decision.inputDigest.map { byte in
                 let digits = String(byte, radix: 16)
                 return digits.count == 1 ? "0" + digits : digits
-            }.joined())
+            }.joined(), isReplayedEqually: asksReplay ? isEqual ?? false : nil)
+    }
+
+    /// Most shards of one plan.
+    private static let plannedShardLimit = 100_000
+
+    /// Where shards would go, decided as for an upload but without reserving anything.
+    func plan(_ body: [UInt8], _ query: [QueryItem]) async throws -> Response {
+        let request = try JSONBody.decode(PlanRequest.self, from: body)
+        let sizes = request.fileBytes.map { Int(clamping: $0) }
+        guard sizes.count <= Self.plannedShardLimit, sizes.allSatisfy({ $0 > 0 }) else {
+            throw Problem(
+                .badParameter,
+                "file_bytes lists up to \(Self.plannedShardLimit) lengths, each at least 1")
+        }
+        let policy = try AllocationPolicy(PinParameters(parsing: query, now: .now))
+        let decisions = try await peer.driver.read { state in
+            try state.plan(UploadID.random(), fileByteCounts: sizes, policy: policy)
+        }
+        return try .json(
+            PlanAnswer(shards: decisions.map { $0.chosen.map(\.description) }))
     }
 
     // MARK: Uploads
