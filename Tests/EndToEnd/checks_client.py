@@ -1,5 +1,6 @@
 """The command line, as its users run it, also through a network that damages what passes."""
 import contextlib
+import json
 import os
 import pathlib
 import socket
@@ -183,6 +184,26 @@ def exit_codes_tell_what_failed(bench):
         daemon.expect_agreement()
 
 
+def a_dry_run_tells_root_shards_and_peers_and_sends_nothing(bench):
+    tree = bench.directory / 'tree'
+    tree.mkdir()
+    make_tree(tree)
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        out, _ = client.run('add', '--dry-run', '--enc', 'json', '--shard-size', 2 * MIB, tree)
+        plan = json.loads(out)
+        expect(not daemon.pins() and not daemon.shard_paths, 'a dry run left %s', daemon.shard_paths)
+        root = client.add('--shard-size', 2 * MIB, tree)
+        expect(plan['root'] == root, 'planned was %s, added %s', plan['root'], root)
+        table = daemon.api.get_json('/shards/' + root)['shards']
+        for key in ('cid', 'blocks', 'payload_bytes', 'file_bytes'):
+            expect([shard[key] for shard in plan['shards']] == [row[key] for row in table], 'planned %s differ', key)
+        own = daemon.api.get_json('/id')['id']
+        expect(all(shard['peers'] == [own] for shard in plan['shards']), 'the plan names %s', plan['shards'])
+        client.run('add', '--dry-run', '--rmin', 2, tree, status=NO_SPACE)
+
+
 CHECKS = [
-    a_tree_added_and_got_is_the_same, damage_on_disk_is_found_by_verify, a_bit_flipped_on_the_way_is_noticed_by_the_client,
+    a_tree_added_and_got_is_the_same, a_dry_run_tells_root_shards_and_peers_and_sends_nothing,
+    damage_on_disk_is_found_by_verify, a_bit_flipped_on_the_way_is_noticed_by_the_client,
     exit_codes_tell_what_failed]
