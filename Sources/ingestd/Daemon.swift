@@ -127,7 +127,7 @@ struct Daemon: Sendable {
         let ready = AsyncStream.makeStream(of: Void.self)
         let places = AsyncStream.makeStream(of: PeerPlace.self)
         var services: [any Service] = []
-        if let etcd = cluster?.managed { services.append(EtcdService(etcd: etcd)) }
+        if let etcd = cluster?.managed { services.append(EtcdService(etcd: etcd, peer: peer)) }
         if let cluster, let responder {
             services.append(
                 try peerServer(cluster, responder) { places.continuation.yield($0) })

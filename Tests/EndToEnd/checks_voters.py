@@ -173,6 +173,11 @@ def a_cluster_without_quorum_is_recovered_on_one_peer(bench):
         expect(status == 0, 'it is not recovered: %s', words)
         cluster.peers = [survivor, follower]
         survivor.start()
+        # As if it had last looked when the first peer alone had a vote: it must ask around for others.
+        path = follower.directory / 'cluster.json'
+        known = json.loads(path.read_text())
+        known['endpoints'] = ['https://' + lost.environment['INGESTD_CLUSTER_ETCD_CLIENT_LISTEN']]
+        path.write_text(json.dumps(known))
         # Who has the former life's state is refused by name, and told what to do.
         follower.spawn()
         status = follower.wait()

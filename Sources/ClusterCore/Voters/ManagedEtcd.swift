@@ -41,10 +41,12 @@ package final class ManagedEtcd: Sendable {
     }
 
     /// Runs until the task is cancelled; then the member is stopped.
-    package func run() async throws {
+    ///
+    /// - Parameter peers: Addresses of other peers as the state has them.
+    package func run(peers: @escaping @Sendable () async -> [String]) async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await self.live() }
-            group.addTask { try await self.followMembers() }
+            group.addTask { try await self.followMembers(peers) }
             group.addTask {
                 try FileSystem.makeDirectory(self.settings.directory, permissions: 0o700)
                 let path = self.settings.directory + "/ballast"
@@ -79,7 +81,7 @@ package final class ManagedEtcd: Sendable {
         let history = try await log.beginAnew(after: index)
         child.send(signal: SIGTERM)
         _ = try await child.end()
-        try await remember { file in
+        remember { file in
             file.endpoints = [settings.clientURL]
             file.hasMember = true
         }
@@ -93,20 +95,29 @@ package final class ManagedEtcd: Sendable {
         while !Task.isCancelled {
             let start = ContinuousClock.now
             defer { if .now - start > Self.stopPatience { backoff.reset() } }
-            if try settings.hasData {
-                try await runMember(.again)
-                guard !Task.isCancelled else { return }
-                if await isGone() {
-                    log.notice("this peer votes no longer; its etcd's data is removed")
-                    try settings.removeData()
-                    continue
-                }
-            } else if isFirst {
-                try await runMember(.new)
-            } else {
-                try await joinIfAsked()
+            do {
+                try await liveOnce()
+            } catch let error as EtcdProcessError {
+                throw error
+            } catch {
+                // A disk that is full now may have room again.
+                log.error("etcd cannot be run", metadata: ["error": "\(error)"])
             }
             guard await backoff.wait() else { return }
+        }
+    }
+
+    private func liveOnce() async throws {
+        if try settings.hasData {
+            try await runMember(.again)
+            if !Task.isCancelled, await isGone() {
+                log.notice("this peer votes no longer; its etcd's data is removed")
+                try settings.removeData()
+            }
+        } else if isFirst {
+            try await runMember(.new)
+        } else {
+            try await joinIfAsked()
         }
     }
 
@@ -115,7 +126,8 @@ package final class ManagedEtcd: Sendable {
 
     private func runMember(_ beginning: EtcdSettings.Beginning) async throws {
         log.info("starting etcd", metadata: ["address": "\(settings.clientURL)"])
-        client.use([settings.clientURL] + client.endpoints.filter { $0 != settings.clientURL })
+        let known = client.endpoints
+        if !known.contains(settings.clientURL) { client.use(known + [settings.clientURL]) }
         let child = try await settings.start(beginning)
         let end = try await withTaskCancellationHandler {
             try await child.end()
@@ -190,7 +202,7 @@ package final class ManagedEtcd: Sendable {
         return voters
     }
 
-    private func followMembers() async throws {
+    private func followMembers(_ peers: @Sendable () async -> [String]) async throws {
         while true {
             do {
                 let voters = try await client.listMembers().filter { !$0.isLearner }
@@ -199,37 +211,51 @@ package final class ManagedEtcd: Sendable {
                     let isOwn = { (url: String) in url == self.settings.clientURL }
                     client.use(urls.filter(isOwn) + urls.filter { !isOwn($0) })
                     let hasData = try settings.hasData
-                    try await remember { file in
+                    remember { file in
                         file.endpoints = urls
                         file.hasMember = file.hasMember || hasData
                     }
                 }
             } catch is EtcdError {
-                try await askWhereItJoined()
+                try await ask(await peers())
             }
             try await Task.sleep(for: Self.interval)
         }
     }
 
-    /// Whoever it joined through may know other members by now.
-    private func askWhereItJoined() async throws {
-        guard let address = file.withLock({ $0.joins }) else { return }
-        do {
-            let info = try await peerClient.clusterInfo(at: address)
-            try info.check(cluster: cluster, now: .wallClock())
-            let known = client.endpoints
-            client.use(known + info.endpoints.filter { !known.contains($0) })
-        } catch let error as PeerError {
-            log.warning("waiting for the cluster", metadata: ["cause": "\(error)"])
+    /// All voters that are known may be gone: other peers may know later ones.
+    private func ask(_ peers: [String]) async throws {
+        let addresses = [file.withLock { $0.joins }].compactMap(\.self) + peers
+        var causes: [String] = []
+        for address in addresses {
+            do {
+                let info = try await peerClient.clusterInfo(at: address)
+                try info.check(cluster: cluster, now: .wallClock())
+                let known = client.endpoints
+                client.use(known + info.endpoints.filter { !known.contains($0) })
+                return
+            } catch let error as PeerError {
+                causes.append("\(error)")
+            }
+        }
+        if !causes.isEmpty {
+            log.warning(
+                "waiting for the cluster", metadata: ["cause": "\(causes.joined(separator: "; "))"])
         }
     }
 
-    private func remember(_ change: (inout ClusterFile) -> Void) async throws {
+    private func remember(_ change: (inout ClusterFile) -> Void) {
         let changed = file.withLock { file -> ClusterFile? in
             let former = file
             change(&file)
             return file == former ? nil : file
         }
-        try changed?.save(to: settings.dataDirectory)
+        do {
+            try changed?.save(to: settings.dataDirectory)
+        } catch {
+            // It is asked for anew at the next start.
+            log.warning(
+                "what is known of the cluster is not saved", metadata: ["error": "\(error)"])
+        }
     }
 }

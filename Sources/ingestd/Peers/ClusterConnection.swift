@@ -59,11 +59,18 @@ struct ClusterConnection: Sendable {
 /// The etcd of this peer. The group stops it last: all others end with words to it.
 struct EtcdService: Service {
     let etcd: ManagedEtcd
+    let peer: LocalPeer
 
     func run() async throws {
         try await cancelWhenGracefulShutdown {
             do {
-                try await etcd.run()
+                try await etcd.run {
+                    // Without a state nobody is known.
+                    let others = try? await peer.driver.read { [id = peer.id] state in
+                        state.members.filter { $0.peer != id }.flatMap(\.addresses)
+                    }
+                    return others ?? []
+                }
             } catch is CancellationError {}
         }
     }
