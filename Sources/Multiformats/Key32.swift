@@ -30,6 +30,12 @@ package struct Key32: Hashable, Comparable, Sendable {
         bytes.storeBytes(of: word3.bigEndian, toByteOffset: 24, as: UInt64.self)
     }
 
+    /// Appends the 32 bytes.
+    func append(to bytes: inout [UInt8]) {
+        var words = (word0.bigEndian, word1.bigEndian, word2.bigEndian, word3.bigEndian)
+        withUnsafeBytes(of: &words) { bytes.append(contentsOf: $0) }
+    }
+
     package static func < (left: Key32, right: Key32) -> Bool {
         if left.word0 != right.word0 { return left.word0 < right.word0 }
         if left.word1 != right.word1 { return left.word1 < right.word1 }

@@ -37,7 +37,9 @@ package struct PeerID: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     /// Reads a peer ID's multihash, 38 bytes.
     package init(bytes: [UInt8]) throws(PeerIDError) {
-        guard bytes.count == 38, bytes.starts(with: Self.prefix) else { throw .unsupportedKey }
+        guard bytes.count == Self.byteCount, bytes.starts(with: Self.prefix) else {
+            throw .unsupportedKey
+        }
         try self.init(publicKey: Array(bytes[6...]))
     }
 
@@ -75,8 +77,22 @@ package struct PeerID: Hashable, Comparable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Length of the multihash in bytes.
+    package static let byteCount = 38
+
     /// The multihash, 38 bytes.
-    package var bytes: [UInt8] { Self.prefix + publicKey }
+    package var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Self.byteCount)
+        append(to: &bytes)
+        return bytes
+    }
+
+    /// Appends the multihash.
+    package func append(to bytes: inout [UInt8]) {
+        bytes.append(contentsOf: Self.prefix)
+        key.append(to: &bytes)
+    }
 
     /// The text `12D3KooW…`.
     package var description: String {

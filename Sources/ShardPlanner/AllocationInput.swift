@@ -6,8 +6,8 @@ enum AllocationInput {
     /// highest first, peers come in order of their IDs.
     static func digest(_ request: AllocationRequest, _ peers: [PeerCapacity]) -> [UInt8] {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(128 + peers.count * 96)
-        append(UInt64(AllocationRules.version), to: &bytes)
+        bytes.reserveCapacity(256 + peers.count * 128)
+        append(AllocationRules.version, to: &bytes)
         bytes.append(contentsOf: request.upload.bytes)
         append(request.shardNumber, to: &bytes)
         append(request.shardByteCount, to: &bytes)
@@ -15,7 +15,7 @@ enum AllocationInput {
         append(request.policy.replicationMax, to: &bytes)
         for list in [request.policy.userAllocations, request.keeping, request.excluding] {
             append(list.count, to: &bytes)
-            for peer in list { append(peer.bytes, to: &bytes) }
+            for peer in list { append(peer, to: &bytes) }
         }
         append(peers.count, to: &bytes)
         for peer in peers { append(peer, to: &bytes) }
@@ -23,14 +23,12 @@ enum AllocationInput {
     }
 
     private static func append(_ peer: PeerCapacity, to bytes: inout [UInt8]) {
-        append(peer.peer.bytes, to: &bytes)
+        append(peer.peer, to: &bytes)
         append(peer.capacityByteCount, to: &bytes)
         append(peer.usedByteCount, to: &bytes)
         append(peer.reservedByteCount, to: &bytes)
-        for tag in [peer.zone, peer.host] {
-            bytes.append(tag == nil ? 0 : 1)
-            append(Array((tag ?? "").utf8), to: &bytes)
-        }
+        append(tag: peer.zone, to: &bytes)
+        append(tag: peer.host, to: &bytes)
         // Since when a peer is down changes the sentence, not the choice.
         switch peer.state {
         case .up: bytes.append(0)
@@ -39,19 +37,20 @@ enum AllocationInput {
         }
     }
 
-    private static func append(_ text: [UInt8], to bytes: inout [UInt8]) {
+    private static func append(tag: String?, to bytes: inout [UInt8]) {
+        bytes.append(tag == nil ? 0 : 1)
+        let text = (tag ?? "").utf8
         append(text.count, to: &bytes)
         bytes.append(contentsOf: text)
     }
 
-    private static func append(_ number: Int, to bytes: inout [UInt8]) {
-        append(UInt64(bitPattern: Int64(number)), to: &bytes)
+    private static func append(_ peer: PeerID, to bytes: inout [UInt8]) {
+        append(PeerID.byteCount, to: &bytes)
+        peer.append(to: &bytes)
     }
 
-    private static func append(_ number: UInt64, to bytes: inout [UInt8]) {
-        for shift in stride(from: UInt64(56), through: 0, by: -8) {
-            bytes.append(UInt8(truncatingIfNeeded: number >> shift))
-        }
+    private static func append(_ number: Int, to bytes: inout [UInt8]) {
+        withUnsafeBytes(of: number.bigEndian) { bytes.append(contentsOf: $0) }
     }
 
     private static func sha256(_ bytes: [UInt8]) -> [UInt8] {

@@ -15,6 +15,7 @@ struct AllocationRound {
     private let domains: [Domain]
     private var copiesInZone: [Int]
     private var copiesOnHost: [Int]
+    private var weights: [UInt64?]
 
     private struct Domain {
         var zone: Int
@@ -28,6 +29,7 @@ struct AllocationRound {
         domains = Self.domains(of: peers)
         copiesInZone = Array(repeating: 0, count: peers.count)
         copiesOnHost = Array(repeating: 0, count: peers.count)
+        weights = Array(repeating: nil, count: peers.count)
         filter()
         required = requiredCopies()
     }
@@ -117,7 +119,7 @@ struct AllocationRound {
 
     // MARK: - Picking
 
-    private func bestCandidate() -> Int? {
+    private mutating func bestCandidate() -> Int? {
         guard var best = candidates.first else { return nil }
         for candidate in candidates.dropFirst() where isBetter(candidate, best) {
             best = candidate
@@ -125,7 +127,7 @@ struct AllocationRound {
         return best
     }
 
-    private func isBetter(_ left: Int, _ right: Int) -> Bool {
+    private mutating func isBetter(_ left: Int, _ right: Int) -> Bool {
         switch compare(left, right) {
         case .zone(let isBetter), .host(let isBetter), .fill(let isBetter): isBetter
         case .tie: weight(left) > weight(right)
@@ -167,9 +169,13 @@ struct AllocationRound {
         return Int(capacity(index).dividingFullWidth(product).quotient)
     }
 
-    private func weight(_ index: Int) -> UInt64 {
-        Rendezvous.weight(
+    /// Computed for peers that tie, and once: in a cluster of equal peers most do.
+    private mutating func weight(_ index: Int) -> UInt64 {
+        if let known = weights[index] { return known }
+        let weight = Rendezvous.weight(
             upload: request.upload, shardNumber: request.shardNumber, peer: peers[index].peer)
+        weights[index] = weight
+        return weight
     }
 
     private mutating func choose(_ index: Int) {
@@ -219,13 +225,16 @@ struct AllocationRound {
     private static func domains(of peers: [PeerCapacity]) -> [Domain] {
         var zones: [String?: Int] = [:]
         var hosts: [String: Int] = [:]
+        /// The index of the first peer with a tag is its number.
+        func number<Tag>(_ tag: Tag, _ known: inout [Tag: Int], at index: Int) -> Int {
+            if let number = known[tag] { return number }
+            known[tag] = index
+            return index
+        }
         return peers.indices.map { index in
-            let zone = zones[peers[index].zone] ?? index
-            zones[peers[index].zone] = zone
-            guard let name = peers[index].host else { return Domain(zone: zone, host: index) }
-            let host = hosts[name] ?? index
-            hosts[name] = host
-            return Domain(zone: zone, host: host)
+            Domain(
+                zone: number(peers[index].zone, &zones, at: index),
+                host: peers[index].host.map { number($0, &hosts, at: index) } ?? index)
         }
     }
 }
