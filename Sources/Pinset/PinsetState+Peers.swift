@@ -86,11 +86,11 @@ extension PinsetState {
     private mutating func loseCopies(of peer: PeerID) {
         for cid in shardsOnPeer[peer] ?? [] {
             shards[cid]?.copies.removeAll { $0.peer == peer }
-            dirty.shards.insert(cid)
+            dirty.shards.append(cid)
         }
         shardsOnPeer[peer] = nil
         for cid in (drops[peer] ?? [:]).keys {
-            dirty.drops.insert(DropKey(peer: peer, shard: cid))
+            dirty.drops.append(DropKey(peer: peer, shard: cid))
         }
         drops[peer] = nil
         effects.peers.insert(peer)
@@ -103,8 +103,10 @@ extension PinsetState {
 
     /// Changes a member's record in place.
     mutating func updatePeer(_ peer: PeerID, _ change: (inout PeerRecord) -> Void) {
-        guard peers[peer] != nil else { preconditionFailure("peer \(peer) is not a member") }
-        change(&peers[peer]!)
+        guard let index = peers.index(forKey: peer) else {
+            preconditionFailure("peer \(peer) is not a member")
+        }
+        change(&peers.values[index])
         dirty.peers.insert(peer)
     }
 }

@@ -20,7 +20,7 @@ extension PinsetState {
             allocationVersion: 1)
         for peer in reservation.peers { updatePeer(peer) { $0.reservedByteCount += byteCount } }
         manifests[id]?.entries.append(.reserved(reservation))
-        dirty.entries.insert(ShardUse(upload: id, number: number))
+        dirty.entries.append(ShardUse(upload: id, number: number))
         return .reserved(ReservedShard(reservation))
     }
 
@@ -82,7 +82,7 @@ extension PinsetState {
         for number in entries.indices.dropFirst(start) {
             guard case .reserved(let reservation) = entries[number] else { continue }
             giveBack(reservation)
-            dirty.entries.insert(ShardUse(upload: id, number: number))
+            dirty.entries.append(ShardUse(upload: id, number: number))
         }
         manifests[id]?.entries.removeSubrange(min(start, entries.count)...)
     }
@@ -120,6 +120,6 @@ extension PinsetState {
         _ id: UploadID, _ number: Int, _ reservation: Reservation
     ) {
         manifests[id]?.entries[number] = .reserved(reservation)
-        dirty.entries.insert(ShardUse(upload: id, number: number))
+        dirty.entries.append(ShardUse(upload: id, number: number))
     }
 }

@@ -19,7 +19,7 @@ extension PinsetState {
         var removed = UnpinnedRoots(rootCount: 0, droppedShardCount: 0, droppedByteCount: 0)
         for cid in ended {
             guard let root = roots.removeValue(forKey: cid) else { continue }
-            dirty.roots.insert(cid)
+            dirty.roots.append(cid)
             sortedRoots.remove(at: sortedRoots.partitionPoint { $0 < cid })
             removeClusterDAG(root)
             let dropped = releaseManifest(root.upload)

@@ -73,14 +73,16 @@ extension PinsetState {
         return StateRow(table: .header, key: RowKey.header, value: fields.wire.encoded)
     }
 
-    private func append<Key: Hashable>(
-        _ table: StateTable, _ keys: Set<Key>, _ bytes: (Key) -> [UInt8], _ value: (Key) -> CBOR?,
-        to changes: inout [RowChange]
+    private func append<Key>(
+        _ table: StateTable, _ keys: some Sequence<Key>, _ bytes: (Key) -> [UInt8],
+        _ value: (Key) -> CBOR?, to changes: inout [RowChange]
     ) {
         let sorted = keys.map { (bytes: bytes($0), key: $0) }.sorted {
             $0.bytes.lexicographicallyPrecedes($1.bytes)
         }
-        for (bytes, key) in sorted {
+        var last: [UInt8]?
+        for (bytes, key) in sorted where bytes != last {
+            last = bytes
             let row = value(key).map { StateRow(table: table, key: bytes, value: $0.encoded) }
             changes.append(row.map { .upsert($0) } ?? .delete(table, key: bytes))
         }

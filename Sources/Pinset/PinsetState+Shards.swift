@@ -42,11 +42,13 @@ extension PinsetState {
         }
         let surplus = ordered.dropFirst(missing)
         for receipt in surplus {
-            drop(description.cid, on: receipt.peer, fileByteCount: receipt.fileByteCount)
+            drop(
+                [makeDrop(of: description.cid, fileByteCount: receipt.fileByteCount)],
+                on: receipt.peer)
         }
         manifests[id]?.entries[number] = .sealed(description.cid)
-        dirty.shards.insert(description.cid)
-        dirty.entries.insert(ShardUse(upload: id, number: number))
+        dirty.shards.append(description.cid)
+        dirty.entries.append(ShardUse(upload: id, number: number))
         return .sealed(
             SealedShard(
                 holders: (shards[description.cid]?.copies ?? []).map(\.peer),
@@ -65,7 +67,7 @@ extension PinsetState {
         updatePeer(peer) { $0.droppingByteCount -= byteCount }
         let isForgotten = canForget(record, before: oldestOpenIndex)
         drops[peer]?[shard] = isForgotten ? nil : record
-        dirty.drops.insert(DropKey(peer: peer, shard: shard))
+        dirty.drops.append(DropKey(peer: peer, shard: shard))
         return .done
     }
 
@@ -75,25 +77,33 @@ extension PinsetState {
     /// else uses are dropped.
     mutating func releaseManifest(_ id: UploadID) -> (shardCount: Int, byteCount: Int) {
         guard let manifest = manifests.removeValue(forKey: id) else { return (0, 0) }
-        var dropped = (shardCount: 0, byteCount: 0)
+        var shardCount = 0
+        // A root has many shards and few peers: what is counted for each is counted once.
+        var dropped: [PeerID: [DroppedFile]] = [:]
+        dirty.entries += manifest.entries.indices.lazy.map { ShardUse(upload: id, number: $0) }
         for (number, entry) in manifest.entries.enumerated() {
-            let use = ShardUse(upload: id, number: number)
-            dirty.entries.insert(use)
             switch entry {
             case .reserved(let reservation): giveBack(reservation)
             case .sealed(let cid):
-                guard let byteCount = release(cid, use) else { continue }
-                dropped.shardCount += 1
-                dropped.byteCount += byteCount
+                let use = ShardUse(upload: id, number: number)
+                guard let copies = release(cid, use) else { continue }
+                shardCount += 1
+                for copy in copies {
+                    let file = makeDrop(of: cid, fileByteCount: copy.fileByteCount)
+                    dropped[copy.peer, default: []].append(file)
+                }
             }
         }
-        return dropped
+        var byteCount = 0
+        // In any order: peers do not depend on each other, and effects are sorted.
+        for (peer, files) in dropped { byteCount += removeCopies(files, from: peer) }
+        return (shardCount, byteCount)
     }
 
-    /// - Returns: The bytes dropped, or `nil` while somebody else uses the shard.
-    private mutating func release(_ cid: CID, _ use: ShardUse) -> Int? {
+    /// - Returns: The copies that nobody needs now, or `nil` while somebody else uses the shard.
+    private mutating func release(_ cid: CID, _ use: ShardUse) -> [ShardCopy]? {
         guard var shard = shards.removeValue(forKey: cid) else { return nil }
-        dirty.shards.insert(cid)
+        dirty.shards.append(cid)
         if let index = shard.uses.firstIndex(of: use) {
             shard.uses.swapAt(index, shard.uses.count - 1)
             shard.uses.removeLast()
@@ -105,12 +115,21 @@ extension PinsetState {
             shards[cid] = shard
             return nil
         }
-        for copy in shard.copies {
-            removeCopyCount(copy)
-            shardsOnPeer[copy.peer]?.remove(cid)
-            drop(cid, on: copy.peer, fileByteCount: copy.fileByteCount)
+        return shard.copies
+    }
+
+    /// - Returns: The bytes of the copies.
+    private mutating func removeCopies(_ files: [DroppedFile], from peer: PeerID) -> Int {
+        let byteCount = files.reduce(0) { $0 + $1.pending.fileByteCount }
+        updatePeer(peer) {
+            $0.copiesByteCount -= byteCount
+            $0.copyCount -= files.count
         }
-        return shard.copies.reduce(0) { $0 + $1.fileByteCount }
+        var held = shardsOnPeer.removeValue(forKey: peer) ?? []
+        for file in files { held.remove(file.shard) }
+        shardsOnPeer[peer] = held
+        drop(files, on: peer)
+        return byteCount
     }
 
     func strictestReplication(of uses: [ShardUse]) -> Replication {
@@ -145,27 +164,32 @@ extension PinsetState {
         effects.peers.insert(receipt.peer)
     }
 
-    private mutating func removeCopyCount(_ copy: ShardCopy) {
-        updatePeer(copy.peer) {
-            $0.copiesByteCount -= copy.fileByteCount
-            $0.copyCount -= 1
-        }
+    /// A file that a peer is to delete.
+    private struct DroppedFile {
+        var shard: CID
+        var pending: DropRecord.Pending
     }
 
-    /// The peer is to delete a file; until it confirms, the space is not free.
-    private mutating func drop(_ cid: CID, on peer: PeerID, fileByteCount: Int) {
+    /// Numbers the next drop.
+    private mutating func makeDrop(of cid: CID, fileByteCount: Int) -> DroppedFile {
         lastGeneration += 1
-        let pending = DropRecord.Pending(
-            generation: lastGeneration, fileByteCount: fileByteCount)
-        var record =
-            drops[peer]?[cid]
-            ?? DropRecord(generation: 0, logIndex: .beforeFirst, pending: [])
-        record.generation = lastGeneration
-        record.logIndex = appliedIndex
-        record.pending.append(pending)
-        drops[peer, default: [:]][cid] = record
-        updatePeer(peer) { $0.droppingByteCount += fileByteCount }
-        dirty.drops.insert(DropKey(peer: peer, shard: cid))
+        return DroppedFile(
+            shard: cid,
+            pending: DropRecord.Pending(generation: lastGeneration, fileByteCount: fileByteCount))
+    }
+
+    /// The peer is to delete files; until it confirms, their space is not free.
+    private mutating func drop(_ files: [DroppedFile], on peer: PeerID) {
+        var records = drops.removeValue(forKey: peer) ?? [:]
+        records.reserveCapacity(records.count + files.count)
+        for file in files {
+            records[file.shard, default: DropRecord()].add(file.pending, at: appliedIndex)
+        }
+        dirty.drops += files.lazy.map { DropKey(peer: peer, shard: $0.shard) }
+        drops[peer] = records
+        updatePeer(peer) {
+            $0.droppingByteCount += files.reduce(0) { $0 + $1.pending.fileByteCount }
+        }
         effects.peers.insert(peer)
     }
 
@@ -187,7 +211,7 @@ extension PinsetState {
             let forgettable = (drops[peer] ?? [:]).filter { canForget($1, before: oldestOpen) }
             for cid in forgettable.keys {
                 drops[peer]?[cid] = nil
-                dirty.drops.insert(DropKey(peer: peer, shard: cid))
+                dirty.drops.append(DropKey(peer: peer, shard: cid))
             }
         }
     }

@@ -20,7 +20,7 @@ extension PinsetState {
             id: id, options: options, openedAt: logTime, openedIndex: appliedIndex)
         manifests[id] = Manifest(policy: options.policy)
         openUploads.insert(id)
-        dirty.uploads.insert(id)
+        dirty.uploads.append(id)
         return .done
     }
 
@@ -42,7 +42,7 @@ extension PinsetState {
             shardCount: commit.shardCount, blockCount: content.blockCount,
             payloadByteCount: content.payloadByteCount,
             contentByteCount: commit.contentByteCount, pinnedAt: logTime)
-        dirty.roots.insert(commit.root)
+        dirty.roots.append(commit.root)
         addRoot(commit.root, clusterDAG: commit.clusterDAG)
         manifests[id]?.root = commit.root
         end(id, .committed(root: commit.root, at: logTime))
@@ -60,7 +60,7 @@ extension PinsetState {
     mutating func renewUpload(_ id: UploadID) throws(Refusal) -> Outcome {
         _ = try openRecord(id)
         uploads[id]?.renewals += 1
-        dirty.uploads.insert(id)
+        dirty.uploads.append(id)
         return .done
     }
 
@@ -78,7 +78,7 @@ extension PinsetState {
         }
         for id in forgotten {
             uploads[id] = nil
-            dirty.uploads.insert(id)
+            dirty.uploads.append(id)
         }
         endedUploads.removeFirst(forgotten.count)
         forgetDrops()
@@ -100,7 +100,7 @@ extension PinsetState {
         uploads[id]?.endedIndex = appliedIndex
         openUploads.remove(id)
         endedUploads.append(id)
-        dirty.uploads.insert(id)
+        dirty.uploads.append(id)
         effects.endedUploads.insert(id)
     }
 

@@ -125,9 +125,9 @@ package struct PinsetState: Sendable {
     }
 
     private mutating func remember(_ outcome: Outcome, of requestID: RequestID) {
-        dirty.requests.insert(appliedIndex)
+        dirty.requests.append(appliedIndex)
         if let evicted = requests.remember(outcome, of: requestID, at: appliedIndex) {
-            dirty.requests.insert(evicted)
+            dirty.requests.append(evicted)
         }
     }
 }

@@ -138,8 +138,14 @@ package struct DropRecord: Equatable, Sendable {
     }
 
     /// Number of the last drop. Drops are numbered through the whole state.
-    package var generation: Int
-    package var logIndex: LogIndex
+    package var generation = 0
+    package var logIndex = LogIndex.beforeFirst
     /// Not confirmed yet, oldest first.
-    package var pending: [Pending]
+    package var pending: [Pending] = []
+
+    mutating func add(_ drop: Pending, at index: LogIndex) {
+        generation = drop.generation
+        logIndex = index
+        pending.append(drop)
+    }
 }

@@ -40,21 +40,22 @@ package enum RowChange: Equatable, Sendable {
     case delete(StateTable, key: [UInt8])
 }
 
-struct DropKey: Hashable {
+struct DropKey {
     var peer: PeerID
     var shard: CID
 }
 
-/// Keys of rows that differ from what was last drained.
+/// Keys of rows that differ from what was last drained, in any order and some of them repeatedly:
+/// the end of a large root changes many rows, each of them once.
 struct DirtyRows: Sendable {
     var header = false
     var peers: Set<PeerID> = []
-    var uploads: Set<UploadID> = []
-    var entries: Set<ShardUse> = []
-    var shards: Set<CID> = []
-    var roots: Set<CID> = []
-    var drops: Set<DropKey> = []
-    var requests: Set<LogIndex> = []
+    var uploads: [UploadID] = []
+    var entries: [ShardUse] = []
+    var shards: [CID] = []
+    var roots: [CID] = []
+    var drops: [DropKey] = []
+    var requests: [LogIndex] = []
 }
 
 /// Keys as bytes, each table's in an order that sorts as its values do.
