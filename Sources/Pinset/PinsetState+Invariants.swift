@@ -23,7 +23,7 @@ extension PinsetState {
             }
         }
         var copies: [PeerID: (count: Int, byteCount: Int)] = [:]
-        for shard in shards.values {
+        for (_, shard) in shards {
             for copy in shard.copies {
                 copies[copy.peer, default: (0, 0)].count += 1
                 copies[copy.peer, default: (0, 0)].byteCount.addClamping(copy.fileByteCount)
@@ -81,7 +81,7 @@ extension PinsetState {
             }
         }
         let listed = shardsOnPeer.values.reduce(0) { $0 + $1.count }
-        if listed != shards.values.reduce(0, { $0 + $1.copies.count }) {
+        if listed != shards.reduce(0, { $0 + $1.value.copies.count }) {
             findings.append("a peer lists a shard that has no copy on it")
         }
         return findings.sorted()

@@ -93,7 +93,7 @@ extension PinsetState {
 
     /// All sealed shards in order of their CIDs, after a given one, at most `limit`.
     package func shards(after: CID? = nil, limit: Int) -> [ShardRecord] {
-        let keys = after.map { start in shards.keys.filter { $0 > start } } ?? Array(shards.keys)
+        let keys = after.map { start in shards.keys.filter { $0 > start } } ?? shards.keys
         return keys.sorted().prefix(limit).compactMap { shards[$0] }
     }
 

@@ -22,7 +22,7 @@ package struct PinsetState: Sendable {
     var uploads: [UploadID: UploadRecord] = [:]
     /// Shards of open uploads and of roots; an ended upload's go to its root or away.
     var manifests: [UploadID: Manifest] = [:]
-    var shards: [CID: ShardRecord] = [:]
+    var shards = ShardTable()
     var roots: [CID: RootRecord] = [:]
     var drops: [PeerID: [CID: DropRecord]] = [:]
     /// Number of the last drop.
