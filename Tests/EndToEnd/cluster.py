@@ -105,7 +105,7 @@ class Peer(Daemon):
             if 'for peers' in line:
                 self.peer_address = (host, port)
             elif not reported.is_set():
-                self.api = API(host, port, self.headers, self.tls)
+                self.api = self.make_api(host, port)
                 reported.set()
         reported.set()
 

@@ -39,6 +39,8 @@ def eventually(condition, message):
 
 class Daemon:
     """One data directory and the process on it, which may be ended and started again."""
+    # Words before the program on the command line: another program that starts it.
+    prefix = ()
 
     def __init__(self, program, directory, arguments=(), environment=None, headers=(), tls=None):
         self.program, self.directory = str(program), pathlib.Path(directory)
@@ -58,7 +60,8 @@ class Daemon:
         return self
 
     def spawn(self, listen='127.0.0.1:0'):
-        command = [self.program, '--init', '--data', str(self.directory), '--listen', listen] + self.arguments
+        command = [
+            *self.prefix, self.program, '--init', '--data', str(self.directory), '--listen', listen, *self.arguments]
         environment = {name: value for name, value in os.environ.items() if not name.startswith('INGESTD_')}
         self.api, self._reported = None, threading.Event()
         self.process = subprocess.Popen(
@@ -72,9 +75,12 @@ class Daemon:
             self.log.append(line)
             if (match := LISTENING.search(line)) and not reported.is_set():
                 host = '127.0.0.1' if match[1] == '0.0.0.0' else match[1]
-                self.api = API(host, int(match[2]), self.headers, self.tls)
+                self.api = self.make_api(host, int(match[2]))
                 reported.set()
         reported.set()
+
+    def make_api(self, host, port):
+        return API(host, port, self.headers, self.tls)
 
     @property
     def log_text(self):

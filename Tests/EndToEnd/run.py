@@ -25,6 +25,8 @@ import checks_acceptance
 import checks_client
 import checks_cluster
 import checks_lifecycle
+import checks_load
+import checks_machines
 import checks_reading
 import checks_removal
 import checks_space
@@ -35,7 +37,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CHECKS = [
     check for module in (
         checks_acceptance, checks_upload, checks_reading, checks_space, checks_removal, checks_lifecycle, checks_client,
-        checks_cluster, checks_voters)
+        checks_cluster, checks_load, checks_machines, checks_voters)
     for check in module.CHECKS]
 
 
@@ -104,6 +106,7 @@ def read_options():
     parser.add_argument('--seed', type=int, default=int.from_bytes(os.urandom(4), 'big'), help='of everything random')
     parser.add_argument('--kills', type=int, default=30, help='rounds of the kill -9 check')
     parser.add_argument('--rounds', type=int, default=200, help='adds, removals and reads of the removal check')
+    parser.add_argument('--scale', type=int, default=1, help='times the size of the large dataset; 32 for 6 GiB')
     parser.add_argument('--tree', type=pathlib.Path, help='add and get this directory instead of a small one')
     parser.add_argument('--limit-bytes', type=int, help='leave out import vectors with longer inputs')
     parser.add_argument('--directory', help='where temporary directories are made; a disk, not a memory file system')

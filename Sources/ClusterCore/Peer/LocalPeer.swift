@@ -143,6 +143,24 @@ package final class LocalPeer: Sendable {
         return outcome
     }
 
+    /// Applies what was in the log when this began.
+    ///
+    /// - Returns: Whether that was possible in time.
+    package func catchUp(within limit: Duration) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                // Why it was not possible, the log's own messages say.
+                (try? await self.driver.read(.linearizable) { _ in true }) ?? false
+            }
+            group.addTask {
+                try? await Task.sleep(for: limit)
+                return false
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? false
+        }
+    }
+
     // MARK: Uploads of this peer
 
     /// An upload is about to be opened here; as long as it is under way nobody aborts it.

@@ -19,6 +19,7 @@ struct APIResponder: HTTPResponder {
     private let slots: UploadSlots
     private let metrics: DaemonMetrics
     private let peer: LocalPeer
+    private let hasOthers: Bool
     private let log: Logger
 
     init(
@@ -27,6 +28,7 @@ struct APIResponder: HTTPResponder {
         configuration: DaemonConfiguration, slabs: SlabPool, log: Logger
     ) {
         self.peer = peer
+        hasOthers = client != nil
         self.log = log
         token = configuration.token
         slots = UploadSlots(limit: configuration.maxUploads)
@@ -81,7 +83,9 @@ struct APIResponder: HTTPResponder {
         case .kuboAdd:
             try await add.respond(to: request, target: target, context: context, dialect: .kubo)
         case .content(let path):
-            try await content.respond(to: request, path: path, target: target)
+            try await fresh(isAtOnce: false) {
+                try await content.respond(to: request, path: path, target: target)
+            }
         case .alive:
             .text("alive\n")
         case .ready:
@@ -95,9 +99,42 @@ struct APIResponder: HTTPResponder {
         case .plans:
             try await state.plan(
                 Self.body(of: request, context), QueryString.parse(target.query))
-        default:
+        case .identity, .version, .stateDigest:
             try await state.respond(route, target)
+        default:
+            try await fresh(isAtOnce: request.method == .get || request.method == .head) {
+                try await state.respond(route, target)
+            }
         }
+    }
+
+    /// How long an answer waits for the log, which may not answer.
+    private static let freshnessPatience = Duration.seconds(1)
+
+    /// Answers from a state that has all that was acknowledged anywhere before: clients do not know which
+    /// peer they reach. Where the log does not answer, from what is here; but nobody is told that there is
+    /// no such thing.
+    ///
+    /// - Parameter isAtOnce: Or only when something is not found, for answers that cannot be outdated.
+    private func fresh(
+        isAtOnce: Bool, _ body: () async throws -> Response
+    ) async throws -> Response {
+        guard hasOthers else { return try await body() }
+        var isFresh = false
+        if isAtOnce { isFresh = await peer.catchUp(within: Self.freshnessPatience) }
+        do {
+            return try await body()
+        } catch {
+            guard !isFresh, Problem(error).status == .notFound else { throw error }
+            guard await peer.catchUp(within: Self.freshnessPatience) else {
+                throw Problem(
+                    .unavailable,
+                    "this peer knows of no such thing, but may be behind, because the log of the "
+                        + "cluster does not answer; try again, or ask another peer")
+            }
+        }
+        try await peer.reconciler.makeReadable()
+        return try await body()
     }
 
     // MARK: Requests

@@ -35,6 +35,7 @@ struct AddRoute: Sendable {
         let options = try parameters.importOptions()
         let boundary = try MultipartBoundary(contentType: request.headers[.contentType])
         let isCompressed = try Self.isCompressed(request.headers[.contentEncoding])
+        try await checkLog()
         let slot = try slots.take()
         let id = UploadID.random()
         let lines = AnswerLines(dialect: dialect, streams: parameters.streamsOutput)
@@ -85,6 +86,19 @@ struct AddRoute: Sendable {
         case .car:
             ArchiveContent(boundary: boundary, sink: session, scratch: peer.scratch)
         }
+    }
+
+    /// How long the log has for saying that it takes commands.
+    private static let logPatience = Duration.seconds(3)
+
+    /// Without the log nothing can be agreed on; that is said before the upload begins.
+    private func checkLog() async throws {
+        guard client != nil, !(await peer.catchUp(within: Self.logPatience)) else { return }
+        throw Problem(
+            .unavailable,
+            "nothing can be written through this peer now: the cluster's log (etcd) does not answer it, "
+                + "so peers cannot agree; reads go on; try again, or another peer",
+            retryAfterSeconds: 5)
     }
 
     private func uploadOptions(
