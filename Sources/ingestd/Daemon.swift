@@ -171,7 +171,8 @@ struct Daemon: Sendable {
         let settings = cluster.settings
         return Application(
             responder: responder,
-            server: try serverBuilder(tls: cluster.credentials.serverConfiguration),
+            server: try serverBuilder(
+                tls: cluster.credentials.serverConfiguration, besides: { [SilenceHandler()] }),
             configuration: ApplicationConfiguration(
                 address: .hostname(settings.host, port: settings.port),
                 serverName: "ingestd/" + Version.text, reuseAddress: true),
@@ -194,14 +195,17 @@ struct Daemon: Sendable {
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
     }
 
-    private func serverBuilder(tls: TLSConfiguration?) throws -> HTTPServerBuilder {
+    private func serverBuilder(
+        tls: TLSConfiguration?,
+        besides more: @escaping @Sendable () -> [any RemovableChannelHandler] = { [] }
+    ) throws -> HTTPServerBuilder {
         let seconds = configuration.idleTimeout.components.seconds
         let handlers: @Sendable () -> [any RemovableChannelHandler] = {
             [
                 ReceiveTuningHandler(), StalledReaderHandler(patience: .seconds(seconds)),
                 PipelinedRequestsHandler(), MalformedRequestHandler(), ContinueHandler(),
                 UnreadBodyHandler(),
-            ]
+            ] + more()
         }
         let http = HTTPServerBuilder.http1(
             configuration: .init(

@@ -115,7 +115,11 @@ class Daemon:
     def names(self, folder):
         """Files below a folder of the data directory."""
         root = self.directory / folder
-        return sorted(str(path.relative_to(root)) for path in root.rglob('*')) if root.exists() else []
+        try:
+            return sorted(str(path.relative_to(root)) for path in root.rglob('*')) if root.exists() else []
+        except FileNotFoundError:
+            # Something was removed in the middle of the look.
+            return self.names(folder)
 
     @property
     def shard_paths(self):

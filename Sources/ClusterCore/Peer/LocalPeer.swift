@@ -149,8 +149,13 @@ package final class LocalPeer: Sendable {
     package func catchUp(within limit: Duration) async -> Bool {
         await withTaskGroup(of: Bool.self) { group in
             group.addTask {
-                // Why it was not possible, the log's own messages say.
-                (try? await self.driver.read(.linearizable) { _ in true }) ?? false
+                // An election takes a moment. Why it takes longer, the log's own messages say.
+                var backoff = Backoff()
+                repeat {
+                    let isDone = try? await self.driver.read(.linearizable) { _ in true }
+                    if isDone == true { return true }
+                } while await backoff.wait()
+                return false
             }
             group.addTask {
                 try? await Task.sleep(for: limit)

@@ -1,6 +1,5 @@
 import AsyncHTTPClient
 import Foundation
-import Glibc
 import Multiformats
 import NIOCore
 import NIOHTTP1
@@ -224,24 +223,6 @@ package final class PeerClient: Sendable {
         }
     }
 
-    /// A slow peer has its time, but one that acknowledges no byte for this long is gone, and so is the
-    /// connection. In milliseconds, tcp(7).
-    private static let silencePatience = 5_000
-
-    @Sendable private static func noticeSilence(
-        of channel: any Channel
-    ) -> EventLoopFuture<Void> {
-        // Asks on idle connections every second, after a second.
-        let options: [(ChannelOptions.Types.SocketOption, Int)] = [
-            (.init(level: .socket, name: .so_keepalive), 1),
-            (.init(level: .tcp, name: .init(rawValue: TCP_KEEPIDLE)), 1),
-            (.init(level: .tcp, name: .init(rawValue: TCP_KEEPINTVL)), 1),
-            (.init(level: .tcp, name: .init(rawValue: TCP_USER_TIMEOUT)), silencePatience),
-        ]
-        return .andAllSucceed(
-            options.map { channel.setOption($0.0, value: $0.1) }, on: channel.eventLoop)
-    }
-
     /// The connections to a peer; new ones when it has moved.
     private func client(for peer: PeerID, at address: String, host: String) -> HTTPClient {
         let (http, old) = lines.withLock { lines -> (HTTPClient, HTTPClient?) in
@@ -257,7 +238,7 @@ package final class PeerClient: Sendable {
             settings.timeout = .init(connect: .seconds(3), read: .seconds(30), write: .seconds(30))
             settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
             settings.connectionPool.retryConnectionEstablishment = false
-            settings.http1_1ConnectionDebugInitializer = Self.noticeSilence
+            settings.http1_1ConnectionDebugInitializer = ConnectionSilence.notice
             let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
             lines[peer] = Line(address: address, http: http)
             return (http, known?.http)

@@ -89,7 +89,7 @@ struct AddRoute: Sendable {
     }
 
     /// How long the log has for saying that it takes commands.
-    private static let logPatience = Duration.seconds(3)
+    private static let logPatience = Duration.milliseconds(4_500)
 
     /// Without the log nothing can be agreed on; that is said before the upload begins.
     private func checkLog() async throws {
