@@ -11,6 +11,11 @@ let package = Package(
     targets: [
         // Of the service
         .target(name: "CShims"),
+        .systemLibrary(
+            name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .target(name: "Multiformats", dependencies: ["CLibcrypto"]),
+        .target(name: "ShardPlanner", dependencies: ["Multiformats"]),
+        .target(name: "Pinset", dependencies: ["Multiformats", "ShardPlanner"]),
         .target(name: "Spill"),
         .target(name: "PosixIO", dependencies: ["CShims", "Spill"]),
         .target(name: "ClusterCore", dependencies: ["PosixIO", "Spill"]),
@@ -20,6 +25,10 @@ let package = Package(
             name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .executableTarget(
             name: "BlockCatalogueBenchmark", dependencies: ["ClusterCore", "CSQLite", "PosixIO"]),
+        .systemLibrary(name: "CMalloc"),
+        .executableTarget(
+            name: "PinsetBenchmark",
+            dependencies: ["CMalloc", "Multiformats", "Pinset", "PosixIO", "ShardPlanner"]),
         .executableTarget(name: "raw-sender", dependencies: ["PosixIO"]),
     ],
     swiftLanguageModes: [.v6]

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 
@@ -14,12 +15,12 @@ GIB = 1 << 30
 class Daemon:
     """A fresh daemon on a free port of loopback, with an empty data directory."""
 
-    def __init__(self, program, directory):
+    def __init__(self, program, directory, *arguments):
         self.log_path = os.path.join(directory, "daemon.log")
         data = os.path.join(directory, "data")
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [program, "--init", "--data", data, "--listen", "127.0.0.1:0"],
+                [program, "--init", "--data", data, "--listen", "127.0.0.1:0", *arguments],
                 stdout=log, stderr=log)
         self.address = self._wait_for_address()
         self.url = "http://" + self.address
@@ -39,7 +40,8 @@ class Daemon:
         for _ in range(300):
             with open(self.log_path, encoding="utf-8", errors="replace") as log:
                 text = log.read()
-            found = re.search(r"address=[^/]*/([0-9.]+:[0-9]+)", text)
+            # Another line names the port for peers.
+            found = re.search(r"address=[^/]*/([0-9.]+:[0-9]+).* listening$", text, re.M)
             if found:
                 return found[1]
             if self.process.poll() is not None:
@@ -57,20 +59,39 @@ class Daemon:
         with open(f"/proc/{self.process.pid}/status") as file:
             return int(re.search(r"VmHWM:\s+(\d+) kB", file.read())[1]) * 1024
 
+    def get_lines(self, path):
+        """The JSON values of an answer, one a line."""
+        with urllib.request.urlopen(self.url + path) as answer:
+            return [json.loads(line) for line in answer if line.strip()]
+
+    @property
+    def id(self):
+        return self.get_lines("/id")[0]["id"]
+
+    def up_count(self):
+        """Members that it lists as up."""
+        return sum(peer["storage"]["state"] == "up" for peer in self.get_lines("/peers"))
+
     def used_bytes(self):
-        with urllib.request.urlopen(self.url + "/id") as answer:
-            return json.load(answer)["storage"]["used_bytes"]
+        return self.get_lines("/id")[0]["storage"]["used_bytes"]
 
     def unpin(self, *roots):
         """Removes the roots and waits until their shards are gone from the disk."""
         for root in set(roots):
             request = urllib.request.Request(self.url + "/pins/" + root, method="DELETE")
             urllib.request.urlopen(request).close()
+        self.wait_until_empty()
+
+    def wait_until_empty(self):
         deadline = time.monotonic() + 120
         while self.used_bytes() != 0:
             if time.monotonic() > deadline:
                 raise SystemExit(f"{self.used_bytes()} bytes are still used after the last unpin")
             time.sleep(0.05)
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 def describe_machine(directory):
