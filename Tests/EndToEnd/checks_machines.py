@@ -209,7 +209,7 @@ def pauses_of_a_death(cluster, history, name, before, doomed, end):
 def no_acknowledged_command_is_lost_when_the_leaders_machine_dies(bench):
     rounds = max(3, bench.options.kills // 10)
     # Of every other round: pause and reading.
-    found = {'without power': [], 'killed': []}
+    found = {'killed': [], 'without power': []}
     # So few commands that a machine which was away finds the log shortened, and takes another's state.
     with Machines(bench, environment={'INGESTD_CLUSTER_KEPT_COMMANDS': '100'}) as cluster:
         history = History(cluster)
@@ -217,7 +217,7 @@ def no_acknowledged_command_is_lost_when_the_leaders_machine_dies(bench):
         expect(before.root, 'an upload failed: %s', before)
         for number in range(rounds):
             doomed, how, since = cluster.leader(), list(found)[number % 2], len(history.uploads)
-            end = doomed.kill if number % 2 else doomed.lose_power
+            end = doomed.lose_power if number % 2 else doomed.kill
             found[how].append(pauses_of_a_death(cluster, history, 'round %d' % number, before, doomed, end))
             cluster.expect_agreement()
             history.expect_kept(cluster.running, since)

@@ -5,7 +5,7 @@ import NIOCore
 package enum ConnectionSilence {
     /// A slow peer has its time, but one that acknowledges no byte for this long is gone, and so is the
     /// connection. In milliseconds, tcp(7).
-    private static let patience = 5_000
+    private static let patience = 3_000
 
     /// Lets the system watch a connection: after a second without traffic it asks once a second.
     @Sendable package static func notice(on channel: any Channel) -> EventLoopFuture<Void> {

@@ -67,6 +67,7 @@ package final class PeerClient: Sendable {
     private let credentials: PeerCredentials
     private let workers: WorkerPool
     private let lines = Mutex<[PeerID: Line]>([:])
+    private let silent = Mutex(SilentPeers())
 
     package init(credentials: PeerCredentials, workers: WorkerPool) {
         self.credentials = credentials
@@ -76,6 +77,11 @@ package final class PeerClient: Sendable {
     deinit {
         // Nobody waits for it: only calls under way could make it fail, and they keep this alive.
         for line in lines.withLock({ $0.values }) { line.http.shutdown { _ in } }
+    }
+
+    /// Whether a peer kept somebody waiting in vain a moment ago: better ask another one first.
+    package func isSilent(_ peer: PeerID) -> Bool {
+        silent.withLock { $0.contains(peer, at: .now) }
     }
 
     /// Sends a shard, and waits until it is durable there.
@@ -206,6 +212,7 @@ package final class PeerClient: Sendable {
         let http = client(for: peer, at: address, host: String(address[..<colon]))
         do {
             let response = try await http.execute(request, timeout: TimeAmount(timeout))
+            silent.withLock { $0.remove(peer) }
             guard response.status == .ok else {
                 let bytes = try await response.body.collect(upTo: Self.answerByteCountLimit)
                 throw PeerError.refused(
@@ -219,6 +226,7 @@ package final class PeerClient: Sendable {
             throw error
         } catch {
             if Task.isCancelled { throw CancellationError() }
+            if SilentPeers.isSilence(error) { silent.withLock { $0.insert(peer, at: .now) } }
             throw PeerError.unreachable(peer, cause: String(describing: error))
         }
     }
@@ -235,7 +243,7 @@ package final class PeerClient: Sendable {
             settings.httpVersion = .http1Only
             settings.redirectConfiguration = .disallow
             // A peer that lost power says nothing more.
-            settings.timeout = .init(connect: .seconds(3), read: .seconds(30), write: .seconds(30))
+            settings.timeout = .init(connect: .seconds(2), read: .seconds(30), write: .seconds(30))
             settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
             settings.connectionPool.retryConnectionEstablishment = false
             settings.http1_1ConnectionDebugInitializer = ConnectionSilence.notice

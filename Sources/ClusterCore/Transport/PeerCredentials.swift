@@ -67,6 +67,8 @@ package struct PeerCredentials: Sendable, CustomStringConvertible {
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: [.certificate(certificate)], privateKey: .privateKey(key))
         configuration.certificateVerification = .noHostnameVerification
+        // A client with an idle connection does not read and so never answers the farewell.
+        configuration.shutdownTimeout = .milliseconds(200)
         restrict(&configuration)
         return configuration
     }

@@ -41,7 +41,8 @@ package final class RemoteBlocks: Sendable {
         if applied == index { return (nil, applied) }
         var silent = others.filter { $0.status != .up }.map(\.peer)
         let live = others.filter { $0.status == .up }
-        for other in live.filter({ $0.peer == first }) + live.filter({ $0.peer != first }) {
+        for other in live.sorted(by: { rank($0.peer, after: first) < rank($1.peer, after: first) })
+        {
             do {
                 let answer = try await client.block(
                     cid, minimumIndex: applied, limit: limit, from: other)
@@ -63,6 +64,11 @@ package final class RemoteBlocks: Sendable {
         }
         guard silent.isEmpty else { throw BlockUnavailable(block: cid, silent: silent) }
         return (nil, applied)
+    }
+
+    /// Who had the last block comes first, who does not answer last.
+    private func rank(_ other: PeerID, after lastHit: PeerID?) -> Int {
+        client.isSilent(other) ? 2 : other == lastHit ? 0 : 1
     }
 
     private func isIntact(_ bytes: ByteBuffer, _ cid: CID) async throws -> Bool {

@@ -67,6 +67,7 @@ package struct ShardDelivery: Sendable {
     ) async throws -> Bool {
         let work = try await pendingWork(
             staged.cid, progress.receipts, skipsHeld: progress.skipsHeld)
+        if try await avoidsSilent(work.others, progress.failed) { return false }
         if work.isHere { try await installOwn(staged, &progress) }
         let (arrived, lost) = await send(outgoing, work)
         progress.receipts.merge(arrived) { $1 }
@@ -167,6 +168,24 @@ package struct ShardDelivery: Sendable {
                 if let receipt { arrived[member] = receipt } else { lost.insert(member) }
             }
             return (arrived, lost)
+        }
+    }
+
+    /// Asks for other peers in place of those that kept another shard waiting a moment ago.
+    ///
+    /// - Returns: `false` when there are none of them, or no others to take their place: then they are
+    ///   tried.
+    private func avoidsSilent(_ others: [PeerRecord], _ failed: Set<PeerID>) async throws -> Bool {
+        let silent = others.map(\.peer).filter { client?.isSilent($0) == true }
+        guard !silent.isEmpty else { return false }
+        do {
+            try await peer.perform(
+                .reallocateShard(
+                    upload, number: number, excluding: failed.union(silent).sorted()))
+            return true
+        } catch let error as CommandRefused {
+            guard case .noSpace = error.refusal else { throw error }
+            return false
         }
     }
 
