@@ -38,6 +38,15 @@ package protocol BlockSink: AnyObject {
     /// - Parameter block: Valid until the call returns.
     func put(_ cid: CID, _ block: BlockBytes) async throws
 
+    /// A block that was put before, at the same place among all others, by an import that is repeated.
+    func putAgain(_ cid: CID, blockByteCount: Int) async throws
+
     /// A file, symlink or directory is complete.
     func entryDone(_ entry: ImportedEntry) async throws
+}
+
+extension BlockSink {
+    package func putAgain(_ cid: CID, blockByteCount: Int) async throws {
+        preconditionFailure("no import is repeated into this sink")
+    }
 }

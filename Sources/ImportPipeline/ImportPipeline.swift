@@ -47,9 +47,14 @@ package final class ImportPipeline {
 
     package private(set) var contentByteCount: UInt64 = 0
 
+    /// Encoded records of what was settled since the last checkpoint; `nil` when nobody wants them.
+    private var records: [UInt8]?
+    /// The blocks that come out were put before, by the import that this one repeats.
+    private var isReplaying = false
+
     package init(
         options: ImportOptions, sink: any BlockSink, scratch: any ScratchSpace,
-        workers: WorkerPool, slabs: SlabPool
+        workers: WorkerPool, slabs: SlabPool, isRecorded: Bool = false
     ) throws {
         self.options = options
         self.sink = sink
@@ -59,6 +64,7 @@ package final class ImportPipeline {
         leafEncoder = LeafEncoder(options)
         let spool = OutputSpool(scratch: scratch)
         self.spool = spool
+        records = isRecorded ? [] : nil
         importer = try TreeImporter(options: options, scratch: scratch, sink: spool.write)
         current = slabs.takeOwned()
         next = slabs.takeOwned()
@@ -205,6 +211,72 @@ package final class ImportPipeline {
         inFlight = []
     }
 
+    // MARK: Going on elsewhere
+
+    /// Settles all that can be settled, and gives what another import needs to go on from here.
+    ///
+    /// - Precondition: the import is recorded, and its content is handed in by `append`.
+    package func checkpoint() async throws -> ImportCheckpoint {
+        try await makeNextSlab()
+        try turnSlab(isFull: false)
+        while !inFlight.isEmpty { try await settleOldest() }
+        guard let records else { preconditionFailure("this import is not recorded") }
+        self.records = []
+        let tail = UnsafeRawBufferPointer(
+            start: current.buffer.base, count: current.filledByteCount)
+        return ImportCheckpoint(records: records, tail: (heldChunk ?? []) + Array(tail))
+    }
+
+    /// Repeats a step of an earlier import of the same options, before anything else is handed in. Blocks
+    /// are announced to the sink with `putAgain`.
+    package func replay(_ record: ImportRecord) async throws {
+        isReplaying = true
+        defer { isReplaying = false }
+        switch record {
+        case .beginFile(let path, let metadata): try importer.beginFile(path, metadata)
+        case .leaf(let cid, let chunkByteCount):
+            let (prefix, suffix) = leafEncoder.parts(chunkByteCount: chunkByteCount, frame.bytes)
+            let leaf = LeafReference(
+                cid: cid, blockByteCount: prefix.count + chunkByteCount + suffix.count,
+                fileByteCount: chunkByteCount)
+            try await repeatLeaf(leaf)
+            try importer.appendLeaf(leaf)
+        case .endFile: try importer.endFile()
+        case .endFileOfOneLeaf(let leaf):
+            try await repeatLeaf(leaf)
+            try importer.endFile(.made(leaf))
+        case .directory(let path, let metadata): try importer.addDirectory(path, metadata)
+        case .symlink(let path, let target, let metadata):
+            try importer.addSymlink(path, target: target, metadata)
+        }
+        if case .beginFile = record { isFirstLeaf = true } else { isFirstLeaf = false }
+        try await drainImporter()
+    }
+
+    /// Goes on behind the steps that were repeated.
+    ///
+    /// - Parameter tail: That of the last checkpoint.
+    package func resume(tail: [UInt8]) async throws {
+        var rest = tail[...]
+        while !rest.isEmpty {
+            try await prepare()
+            let run = rest.prefix(Self.maximumRunByteCount)
+            try run.withUnsafeBytes { try append($0) }
+            rest = rest.dropFirst(run.count)
+        }
+    }
+
+    private func repeatLeaf(_ leaf: LeafReference) async throws {
+        contentByteCount += UInt64(leaf.fileByteCount)
+        if leaf.cid.isIdentity { return }
+        try await sink.putAgain(leaf.cid, blockByteCount: leaf.blockByteCount)
+    }
+
+    private func record(_ record: ImportRecord) {
+        guard records != nil else { return }
+        record.append(to: &records!)
+    }
+
     // MARK: Slabs
 
     private func beginFileInSlab() {
@@ -300,20 +372,27 @@ package final class ImportPipeline {
     private func take(_ step: ImportStep, in slab: Slab) async throws {
         switch step {
         case .beginFile(let path, let metadata):
-            try importer.beginFile(path, metadata)
-            isFirstLeaf = true
+            try beginFileInImporter(path, metadata)
         case .chunks(let range):
             for index in range {
                 try await addLeaf(slab.cids[index], slab.bytes(of: slab.chunks[index]))
             }
         case .endFile:
-            try endFileInImporter()
+            record(try endFileInImporter())
         case .directory(let path, let metadata):
             try importer.addDirectory(path, metadata)
+            record(.directory(path, metadata))
         case .symlink(let path, let target, let metadata):
             try importer.addSymlink(path, target: target, metadata)
+            record(.symlink(path, target: target, metadata))
         }
         try await drainImporter()
+    }
+
+    private func beginFileInImporter(_ path: ImportPath, _ metadata: EntryMetadata) throws {
+        try importer.beginFile(path, metadata)
+        isFirstLeaf = true
+        record(.beginFile(path, metadata))
     }
 
     private func addLeaf(_ cid: CID, _ chunk: UnsafeRawBufferPointer) async throws {
@@ -345,17 +424,20 @@ package final class ImportPipeline {
         try importer.appendLeaf(
             LeafReference(
                 cid: cid, blockByteCount: block.byteCount, fileByteCount: chunk.count))
+        record(.leaf(cid, chunkByteCount: chunk.count))
         try await drainImporter()
     }
 
-    private func endFileInImporter() throws {
-        guard let held = heldChunk else { return try importer.endFile(soleLeafPayload: nil) }
-        heldChunk = nil
-        var failure: (any Error)?
-        held.withUnsafeBytes { payload in
-            do { try importer.endFile(soleLeafPayload: payload) } catch { failure = error }
+    private func endFileInImporter() throws -> ImportRecord {
+        guard let held = heldChunk else {
+            try importer.endFile()
+            return .endFile
         }
-        if let failure { throw failure }
+        heldChunk = nil
+        guard let leaf = try held.withUnsafeBytes({ try importer.endFile(.payload($0)) }) else {
+            preconditionFailure("a payload is made a leaf")
+        }
+        return .endFileOfOneLeaf(leaf)
     }
 
     private func drainImporter() async throws {
@@ -367,7 +449,11 @@ package final class ImportPipeline {
         for output in outputs {
             switch output {
             case .block(let cid, let bytes):
-                try await put(cid, bytes)
+                if isReplaying {
+                    try await sink.putAgain(cid, blockByteCount: bytes.count)
+                } else {
+                    try await put(cid, bytes)
+                }
             case .entry(let entry):
                 try await sink.entryDone(entry)
             }
@@ -392,4 +478,12 @@ package enum ImportPipelineError: Error, CustomStringConvertible {
                 + "longer; choose a chunker with a maximum, such as size-1048576 or buzhash"
         }
     }
+}
+
+/// What is new since the checkpoint before, and what was handed in and is settled by no record yet.
+package struct ImportCheckpoint: Sendable {
+    /// Encoded `ImportRecord`s.
+    package let records: [UInt8]
+    /// Content of the open file behind its last settled chunk: at most two chunks.
+    package let tail: [UInt8]
 }

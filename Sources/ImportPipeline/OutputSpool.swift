@@ -31,9 +31,9 @@ final class OutputSpool {
         var bytes = [UInt8](repeating: 0, count: byteCount)
         try bytes.withUnsafeMutableBytes { try file.read(at: offset, into: $0) }
         return try bytes.withUnsafeBytes { bytes in
-            var cursor = Cursor(bytes: bytes)
+            var cursor = ByteCursor(bytes)
             var outputs: [ImportOutput] = []
-            while cursor.position < bytes.count { outputs.append(try cursor.output()) }
+            while !cursor.isAtEnd { outputs.append(try cursor.output()) }
             return outputs
         }
     }
@@ -42,57 +42,30 @@ final class OutputSpool {
         switch output {
         case .block(let cid, let block):
             bytes.append(0)
-            append(cid, to: &bytes)
-            append(block, to: &bytes)
+            bytes.append(cid)
+            bytes.appendRun(block)
         case .entry(let entry):
             bytes.append(1)
-            append(entry.cid, to: &bytes)
-            append(entry.path, to: &bytes)
-            Varint.append(entry.cumulativeByteCount, to: &bytes)
-            Varint.append(entry.fileByteCount, to: &bytes)
+            bytes.append(entry.cid)
+            bytes.appendRun(entry.path)
+            bytes.appendNumber(entry.cumulativeByteCount)
+            bytes.appendNumber(entry.fileByteCount)
             bytes.append(entry.kind.rawValue)
         }
     }
-
-    private static func append(_ cid: CID, to bytes: inout [UInt8]) {
-        cid.append(to: &bytes)
-    }
-
-    private static func append(_ run: [UInt8], to bytes: inout [UInt8]) {
-        Varint.append(UInt64(run.count), to: &bytes)
-        bytes.append(contentsOf: run)
-    }
 }
 
-/// Reads back what `OutputSpool` wrote.
-private struct Cursor {
-    let bytes: UnsafeRawBufferPointer
-    var position = 0
-
-    mutating func output() throws -> ImportOutput {
-        let isBlock = byte() == 0
-        let cid = try CID.decode(bytes, at: &position)
+extension ByteCursor {
+    fileprivate mutating func output() throws -> ImportOutput {
+        let isBlock = try byte() == 0
+        let cid = try cid()
         let run = try run()
         if isBlock { return .block(cid, run) }
-        let cumulativeByteCount = try Varint.decode(bytes, at: &position)
-        let fileByteCount = try Varint.decode(bytes, at: &position)
-        guard let kind = EntryKind(rawValue: byte()) else {
-            preconditionFailure("the spool reads what it wrote")
-        }
+        let (cumulativeByteCount, fileByteCount) = (try number(), try number())
+        guard let kind = EntryKind(rawValue: try byte()) else { throw ByteCursorError() }
         return .entry(
             ImportedEntry(
                 path: run, cid: cid, cumulativeByteCount: cumulativeByteCount,
                 fileByteCount: fileByteCount, kind: kind))
-    }
-
-    private mutating func byte() -> UInt8 {
-        defer { position += 1 }
-        return bytes[position]
-    }
-
-    private mutating func run() throws -> [UInt8] {
-        let count = Int(try Varint.decode(bytes, at: &position))
-        defer { position += count }
-        return Array(bytes[position..<position + count])
     }
 }

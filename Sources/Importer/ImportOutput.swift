@@ -16,7 +16,7 @@ package enum EntryKind: UInt8, Sendable, CustomStringConvertible {
 }
 
 /// One leaf of a file, whose block the caller has already made.
-package struct LeafReference: Sendable {
+package struct LeafReference: Equatable, Sendable {
     package var cid: CID
     /// Length of the block, in bytes; for an inlined leaf, of what its CID carries.
     package var blockByteCount: Int

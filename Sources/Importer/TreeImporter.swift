@@ -79,52 +79,73 @@ package struct TreeImporter {
     package mutating func appendLeaf(_ leaf: LeafReference) throws(ImportError) {
         precondition(openFile != nil, "a leaf belongs to a file")
         openFile?.leafCount += 1
-        let subtree = Subtree(
-            cid: leaf.cid, cumulativeByteCount: UInt64(leaf.blockByteCount),
-            fileByteCount: UInt64(leaf.fileByteCount))
+        let subtree = Subtree(leaf)
         switch options.layout {
         case .balanced: try balanced.append(subtree, emitter: &emitter)
         case .trickle: try trickle.append(subtree, emitter: &emitter)
         }
     }
 
+    /// What the caller knows of a file's leaves when it ends.
+    package enum SoleLeaf {
+        /// They were appended, or the file is empty.
+        case none
+        /// Its only chunk, whose leaf was not appended because `options.storesMetadata`: the leaf block is
+        /// made and emitted here.
+        case payload(UnsafeRawBufferPointer)
+        /// What an earlier import, which this one repeats, made of such a chunk.
+        case made(LeafReference)
+    }
+
     /// Ends the file.
     ///
-    /// - Parameter soleLeafPayload: The file's only chunk, if its leaf was not appended because
-    ///   `options.storesMetadata`; the leaf block is then made and emitted here.
-    package mutating func endFile(
-        soleLeafPayload: UnsafeRawBufferPointer? = nil
-    ) throws(ImportError) {
+    /// - Returns: The leaf that was made of a payload.
+    @discardableResult
+    package mutating func endFile(_ soleLeaf: SoleLeaf = .none) throws(ImportError)
+        -> LeafReference?
+    {
         guard let file = openFile else { preconditionFailure("no file was begun") }
-        precondition(soleLeafPayload == nil || file.leafCount == 0, "a sole leaf is the only one")
         openFile = nil
+        var leaf: Subtree?
+        switch soleLeaf {
+        case .none: break
+        case .payload(let bytes):
+            precondition(file.leafCount == 0, "a sole leaf is the only one")
+            leaf = try emitLeaf(bytes, metadata: leafMetadata(file))
+        case .made(let reference):
+            precondition(file.leafCount == 0, "a sole leaf is the only one")
+            leaf = Subtree(reference)
+        }
         let root =
             switch options.layout {
-            case .balanced: try finishBalanced(file, soleLeafPayload)
-            case .trickle: try finishTrickle(file, soleLeafPayload)
+            case .balanced: try finishBalanced(file, leaf)
+            case .trickle: try finishTrickle(file, leaf)
             }
         try tree.add(root, kind: .file, at: file.path, emitter: &emitter)
+        return leaf.map(LeafReference.init)
+    }
+
+    /// A balanced file of one leaf is that leaf; a trickle file's root always has links.
+    private func leafMetadata(_ file: OpenFile) -> EntryMetadata {
+        options.layout == .balanced ? file.metadata : .none
     }
 
     private mutating func finishBalanced(
-        _ file: OpenFile, _ soleLeafPayload: UnsafeRawBufferPointer?
+        _ file: OpenFile, _ soleLeaf: Subtree?
     ) throws(ImportError) -> Subtree {
+        if let soleLeaf { return soleLeaf }
         guard file.leafCount == 0 else {
             let root = try balanced.finish(metadata: file.metadata, emitter: &emitter)
             guard let root else { preconditionFailure("leaves were lost") }
             return root
         }
-        let payload = soleLeafPayload ?? UnsafeRawBufferPointer(start: nil, count: 0)
-        return try emitLeaf(payload, metadata: file.metadata)
+        return try emitLeaf(.init(start: nil, count: 0), metadata: file.metadata)
     }
 
     private mutating func finishTrickle(
-        _ file: OpenFile, _ soleLeafPayload: UnsafeRawBufferPointer?
+        _ file: OpenFile, _ soleLeaf: Subtree?
     ) throws(ImportError) -> Subtree {
-        if let soleLeafPayload, !soleLeafPayload.isEmpty {
-            let leaf = try emitLeaf(soleLeafPayload, metadata: .none)
-            try trickle.append(leaf, emitter: &emitter)
-        }
+        if let soleLeaf { try trickle.append(soleLeaf, emitter: &emitter) }
         return try trickle.finish(metadata: file.metadata, emitter: &emitter)
     }
 
@@ -174,5 +195,21 @@ package struct TreeImporter {
     package mutating func finish() throws(ImportError) -> ImportedEntry {
         precondition(openFile == nil, "the last file is not ended")
         return try tree.finish(emitter: &emitter)
+    }
+}
+
+extension Subtree {
+    fileprivate init(_ leaf: LeafReference) {
+        self.init(
+            cid: leaf.cid, cumulativeByteCount: UInt64(leaf.blockByteCount),
+            fileByteCount: UInt64(leaf.fileByteCount))
+    }
+}
+
+extension LeafReference {
+    fileprivate init(_ leaf: Subtree) {
+        self.init(
+            cid: leaf.cid, blockByteCount: Int(leaf.cumulativeByteCount),
+            fileByteCount: Int(leaf.fileByteCount))
     }
 }

@@ -81,6 +81,14 @@ extension PinsetState {
         return reservation
     }
 
+    /// A sealed shard of an open upload; `nil` when there is none of that number, or it is not sealed.
+    package func sealedShard(_ id: UploadID, number: Int) -> ShardRecord? {
+        guard openUploads.contains(id), let entries = manifests[id]?.entries,
+            entries.indices.contains(number), case .sealed(let cid) = entries[number]
+        else { return nil }
+        return shards[cid]
+    }
+
     /// A sealed shard, of a visible root or of an open upload.
     package func shard(_ cid: CID) -> ShardRecord? { shards[cid] }
 

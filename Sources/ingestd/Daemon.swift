@@ -69,6 +69,7 @@ struct Daemon: Sendable {
             roots: try RootRecords(dataDirectory: directory, workers: cores),
             received: try ReceivedShards(
                 dataDirectory: directory, store: store, workers: cores),
+            journals: try UploadJournals(dataDirectory: directory),
             snapshots: try SnapshotFiles(dataDirectory: directory), client: client,
             keptCommandCount: configuration.cluster?.keptCommandCount ?? 0, workers: cores,
             scratch: scratch,
@@ -157,6 +158,7 @@ struct Daemon: Sendable {
     /// What a peer of a cluster does once it is ready.
     @Sendable private func workBesides() async throws {
         try await withThrowingDiscardingTaskGroup { group in
+            group.addTask { try await api.uploads.sweep() }
             if let repairer { group.addTask { try await repairer.run() } }
             if let etcd = cluster?.managed {
                 group.addTask { try await etcd.steer(by: peer.driver, as: peer.id) }

@@ -45,6 +45,43 @@ struct ShardFileTests {
         #expect(staged.payloadByteCount == distinct.reduce(0) { $0 + $1.1.count })
     }
 
+    /// Another writer goes on from what was durable; what came after it is lost.
+    @Test(arguments: [1000, 300_000, 2_000_000], [1, 2, 3])
+    func aShardThatAnotherWriterGoesOnWithIsTheSameFile(
+        blockByteCount: Int, cutCount: Int
+    ) async throws {
+        let count = max(5, 6_000_000 / blockByteCount)
+        let blocks = try (0..<count).map { number in
+            try StoreFixture.block(
+                [UInt8](repeating: UInt8(number & 0xFF), count: blockByteCount - 1) + [
+                    UInt8(number >> 8)
+                ])
+        }
+        let straight = try await fixture.stage(blocks, upload: "straight")
+        let expected = try FileSystem.loadFile(straight.path, byteLimit: 64 << 20)
+        let cuts = (1...cutCount).map { $0 * count / (cutCount + 1) }
+        var writer = try await store.makeWriter(upload: "u", number: 0)
+        var links = ListNodeBuilder()
+        for (number, block) in blocks.enumerated() {
+            if cuts.contains(number) {
+                let rest = try await writer.flush()
+                try await fixture.append(blocks[number], to: writer)
+                await writer.abandon()
+                writer = try await store.makeRepeatingWriter(upload: "u", number: 0)
+                links = ListNodeBuilder()
+                for (cid, bytes) in blocks[..<number] {
+                    try writer.skip(cid, blockByteCount: bytes.count)
+                    if let leaf = try links.append(cid) { try writer.skip(listNode: leaf) }
+                }
+                try await writer.resume(rest: rest)
+            }
+            try await fixture.append(block, to: writer)
+            if let leaf = try links.append(block.cid) { try await writer.append(listNode: leaf) }
+        }
+        let staged = try await writer.seal(listNodes: links.finish().blocks)
+        #expect(try FileSystem.loadFile(staged.path, byteLimit: 64 << 20) == expected)
+    }
+
     @Test func blocksAreFoundOnceTheirShardIsReadableAndNotAfterItIsRemoved() async throws {
         let (cid, bytes) = try StoreFixture.block("block")
         let staged = try await fixture.stage([(cid, bytes)])

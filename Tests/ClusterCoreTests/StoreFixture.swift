@@ -47,14 +47,19 @@ final class StoreFixture: Sendable {
         let writer = try await store.makeWriter(upload: upload, number: 0)
         let list = ListNodeBuilder()
         for (cid, bytes) in blocks {
-            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 8)
-            defer { copy.deallocate() }
-            copy.copyBytes(from: bytes)
-            let none = UnsafeRawBufferPointer(start: nil, count: 0)
-            try await writer.append(cid, none, UnsafeRawBufferPointer(copy), none)
+            try await append((cid, bytes), to: writer)
             if let leaf = try list.append(cid) { try await writer.append(listNode: leaf) }
         }
         return try await writer.seal(listNodes: list.finish().blocks)
+    }
+
+    func append(_ block: (cid: CID, bytes: [UInt8]), to writer: ShardWriter) async throws {
+        let copy = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: block.bytes.count, alignment: 8)
+        defer { copy.deallocate() }
+        copy.copyBytes(from: block.bytes)
+        let none = UnsafeRawBufferPointer(start: nil, count: 0)
+        try await writer.append(block.cid, none, UnsafeRawBufferPointer(copy), none)
     }
 
     /// The bytes of a block, if it can be found.

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from checks_client import REFUSED, Client
+from client import REFUSED, Client
 from checks_lifecycle import expect_refusal
 from checks_upload import expect_valid_shards
 from cluster import MIB, SHARD_BYTES, Cluster, copies, dataset, entries, expect_in_time, make_secret

@@ -1,7 +1,6 @@
 """Clusters under load: many uploads at once, nearly full disks, peers that die, and what none of it may cost."""
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import json
 import re
@@ -10,7 +9,8 @@ import subprocess
 import threading
 import time
 
-from checks_client import Client, expect_same_tree
+from checks_client import expect_same_tree
+from client import Client
 from checks_cluster import expect_copies
 from checks_space import expect_no_space
 from checks_upload import expect_valid_shards

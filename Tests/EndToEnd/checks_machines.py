@@ -95,6 +95,7 @@ class History:
     def end(self):
         """Counts that are off by one would keep a shard, or have removed it too early. What each peer has applied is
         replayed, too."""
+        self.cluster.expect_sound()
         for root in self.cluster.peers[0].pins():
             self.cluster.peers[0].unpin(root)
         self.cluster.expect_empty()

@@ -6,7 +6,7 @@ import subprocess
 
 from daemon import CheckSkipped, eventually, expect
 from forms import Added, Entry, Form, add, random_bytes
-from wire import Exchange, WireError, query
+from wire import Exchange
 
 MIB = 1 << 20
 AMOUNT = re.compile(r'\d+(\.\d+)? ?([KMGT]i?B|bytes)')
@@ -85,6 +85,18 @@ def small_disk(bench, byte_count):
         subprocess.run(['umount', str(directory)], check=True)
 
 
+def fill_disk(filler, left):
+    """Makes a file so large that `left` bytes stay free beside it."""
+    with open(filler, 'wb') as file:
+        disk = os.fstatvfs(file.fileno())
+        with contextlib.suppress(OSError):
+            os.posix_fallocate(file.fileno(), 0, max(4096, disk.f_bavail * disk.f_frsize - left))
+        if left == 0:
+            with contextlib.suppress(OSError):
+                while file.write(bytes(4096)):
+                    file.flush()
+
+
 def a_full_disk_ends_the_upload_and_nothing_else(bench):
     small, long = random_bytes('small', 2 * MIB), random_bytes('long', MIB)
 
@@ -101,14 +113,7 @@ def a_full_disk_ends_the_upload_and_nothing_else(bench):
         # Another program eats the disk after the space was counted.
         for left in (40 * MIB, 6 * MIB, 0):
             filler = disk / 'filler'
-            free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
-            with open(filler, 'wb') as file:
-                with contextlib.suppress(OSError):
-                    os.posix_fallocate(file.fileno(), 0, max(4096, free - left))
-                if left == 0:
-                    with contextlib.suppress(OSError):
-                        while file.write(bytes(4096)):
-                            file.flush()
+            fill_disk(filler, left)
             added = add(daemon.api, stream(110), is_chunked=True, shard_size=60 * MIB, name='left %d' % left)
             expect_no_space(added, 'an upload with %d bytes left' % left)
             expect('full' in added.error['message'] or AMOUNT.search(added.error['message']),

@@ -1,4 +1,5 @@
 """Clusters whose peers run their etcd themselves: who votes, who may join, and what outlives which death."""
+import base64
 import json
 import os
 import shutil
@@ -7,10 +8,12 @@ import socket
 import ssl
 import time
 
-from checks_client import PARTIAL, Client
+from checks_space import fill_disk, small_disk
+from client import PARTIAL, Client
 from cluster import MIB, VotingCluster, copies, dataset, expect_in_time, make_secret, members
-from daemon import CheckFailed, expect
+from daemon import CheckFailed, eventually, expect
 from forms import random_bytes
+from wire import API
 
 
 def three_peers_vote_and_a_fourth_stores_only(bench):
@@ -129,6 +132,67 @@ def an_etcd_that_dies_is_started_again(bench):
         cluster.add({'small': b'after the death of etcd'})
 
 
+def etcd_api(peer):
+    """The member of a peer, for who has the peer's certificate."""
+    directory = peer.directory / 'etcd'
+    context = ssl.create_default_context(cafile=directory / 'ca.pem')
+    context.load_cert_chain(directory / 'cert.pem', directory / 'key.pem')
+    host, port = peer.environment['INGESTD_CLUSTER_ETCD_CLIENT_LISTEN'].split(':')
+    return API(host, int(port), tls=context)
+
+
+def an_etcd_that_has_used_up_its_quota_is_cleaned_and_written_again(bench):
+    files = dataset('quota', 5 * MIB)
+    with VotingCluster(bench, environment={'INGESTD_CLUSTER_ETCD_QUOTA': '16MiB'}) as cluster:
+        cluster.expect_voters(3)
+        root = cluster.add(files)
+        member = etcd_api(cluster.peers[0])
+
+        def put(byte_count):
+            """Writes over the same key, so that all but the last one is for nothing."""
+            value = base64.b64encode(random_bytes('filler', byte_count)).decode()
+            return member.request('POST', '/v3/kv/put', body=json.dumps({'key': 'Zg==', 'value': value}).encode())
+
+        def file_byte_count():
+            return int(member.request('POST', '/v3/maintenance/status', body=b'{}').json['dbSize'])
+        refused = next((answer for answer in (put(1 << 19) for _ in range(100)) if answer.status != 200), None)
+        expect(refused and b'space' in refused.body, 'the quota was not used up: %s', refused)
+        full, began = file_byte_count(), time.monotonic()
+
+        def is_taken():
+            try:
+                return cluster.add({'small': b'after the quota'}, through=1)
+            except CheckFailed:
+                return None
+        expect(eventually(is_taken, 'nothing can be written'), 'no root')
+        bench.note = 'written again after %.1f s' % (time.monotonic() - began)
+        expect(file_byte_count() < full / 2, 'the file has %d bytes, of %d before', file_byte_count(), full)
+        cluster.expect_reads(root, files)
+        cluster.expect_agreement()
+
+
+def a_full_disk_gets_back_what_was_kept_for_etcd(bench):
+    files = dataset('ballast', 5 * MIB)
+    with small_disk(bench, 900 * MIB) as disk, VotingCluster(bench, peers=0) as cluster:
+        peer = cluster.make_peer('p0', directory=disk / 'p0')
+        cluster.peers.append(peer)
+        cluster.start()
+        ballast, filler = peer.directory / 'etcd' / 'ballast', disk / 'filler'
+        root = cluster.add(files)
+        eventually(ballast.exists, 'nothing is kept for etcd')
+        fill_disk(filler, 8 * MIB)
+        eventually(lambda: not ballast.exists(), 'what was kept for etcd is still kept')
+        expect('the disk is full' in peer.log_text, 'nobody was told')
+        # With what was kept, etcd goes on, and what takes up space can be removed.
+        cluster.expect_reads(root, files)
+        peer.unpin(root)
+        eventually(lambda: not peer.names('shards'), 'removing does not free the disk')
+        filler.unlink()
+        cluster.add(files)
+        eventually(ballast.exists, 'nothing is kept for etcd any more')
+        cluster.expect_agreement()
+
+
 def who_may_not_join_is_told_why(bench):
     with VotingCluster(bench, peers=1) as cluster:
         stranger = cluster.make_peer('stranger', secret_file=make_secret(cluster.directory / 'other'))
@@ -234,5 +298,6 @@ CHECKS = [
     decisions_are_explained_again_and_planned_ahead,
     three_peers_vote_and_a_fourth_stores_only, the_death_of_the_leading_machine_stops_writing_only_for_a_moment,
     a_kill_at_any_moment_of_joining_or_leaving_ends_well, a_voter_that_lost_its_etcd_joins_anew,
-    an_etcd_that_dies_is_started_again, who_may_not_join_is_told_why,
+    an_etcd_that_dies_is_started_again, an_etcd_that_has_used_up_its_quota_is_cleaned_and_written_again,
+    a_full_disk_gets_back_what_was_kept_for_etcd, who_may_not_join_is_told_why,
     a_cluster_without_quorum_is_recovered_on_one_peer]

@@ -220,8 +220,11 @@ class MachinePeer(Peer):
         super().__init__(*arguments, **settings)
         self._namespace = namespace
 
+    def network(self):
+        return self._namespace.entered()
+
     def spawn(self, listen='127.0.0.1:0'):
-        with self._namespace.entered():
+        with self.network():
             super().spawn(listen)
 
     def make_api(self, host, port):

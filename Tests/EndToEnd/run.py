@@ -29,6 +29,7 @@ import checks_load
 import checks_machines
 import checks_reading
 import checks_removal
+import checks_resume
 import checks_space
 import checks_upload
 import checks_voters
@@ -36,8 +37,8 @@ import checks_voters
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CHECKS = [
     check for module in (
-        checks_acceptance, checks_upload, checks_reading, checks_space, checks_removal, checks_lifecycle, checks_client,
-        checks_cluster, checks_load, checks_machines, checks_voters)
+        checks_acceptance, checks_upload, checks_resume, checks_reading, checks_space, checks_removal, checks_lifecycle,
+        checks_client, checks_cluster, checks_load, checks_machines, checks_voters)
     for check in module.CHECKS]
 
 

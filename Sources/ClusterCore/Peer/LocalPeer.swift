@@ -17,7 +17,8 @@ package final class LocalPeer: Sendable {
     package let driver: PinsetDriver
     package let store: ShardStore
     package let roots: RootRecords
-    let received: ReceivedShards
+    package let received: ReceivedShards
+    package let journals: UploadJournals
     let snapshots: SnapshotFiles
     /// Calls other peers; `nil` where there are none.
     let client: PeerClient?
@@ -41,7 +42,8 @@ package final class LocalPeer: Sendable {
         identity: PeerIdentity, storageID: StorageID, replacesStorage: Bool = false, name: String,
         driver: PinsetDriver,
         store: ShardStore, roots: RootRecords, received: ReceivedShards,
-        snapshots: SnapshotFiles, client: PeerClient?, keptCommandCount: Int, workers: WorkerPool,
+        journals: UploadJournals, snapshots: SnapshotFiles, client: PeerClient?,
+        keptCommandCount: Int, workers: WorkerPool,
         scratch: any ScratchSpace, capacity: CapacityGauge, log: Logger
     ) {
         self.identity = identity
@@ -52,6 +54,7 @@ package final class LocalPeer: Sendable {
         self.store = store
         self.roots = roots
         self.received = received
+        self.journals = journals
         self.snapshots = snapshots
         self.client = client
         self.keptCommandCount = keptCommandCount
@@ -202,9 +205,13 @@ package final class LocalPeer: Sendable {
         // What others did while this peer was away comes first: the disk is judged by it.
         try await driver.catchUp(logger: log)
         try await join(at: place)
-        // One-shot uploads cannot go on in another process.
+        let resumable = try await openJournals()
+        for upload in resumable { live.insert(upload) }
+        // Other uploads cannot go on in another process.
         try await reconciler.abortOrphans()
-        try await workers.run { [store] in try store.sweepStaging() }
+        try await workers.run { [store] in
+            try store.sweepStaging(keeping: Set(resumable.map(\.description)))
+        }
         await takeSpaceForLog()
         try await reconciler.sweep()
         let readable = try await driver.read { [id] state in
@@ -218,6 +225,21 @@ package final class LocalPeer: Sendable {
         for error in damage {
             log.error("a shard here is damaged", metadata: ["error": "\(error)"])
         }
+    }
+
+    /// Uploads of this peer that can go on. Journals of those that have ended without a root are removed.
+    private func openJournals() async throws -> [UploadID] {
+        let uploads = journals.uploads.sorted()
+        let records = try await driver.read { state in uploads.map { state.upload($0) } }
+        var open: [UploadID] = []
+        for (upload, record) in zip(uploads, records) {
+            switch record?.phase {
+            case .open where record?.options.coordinator == id: open.append(upload)
+            case .committed: break
+            default: try await workers.run { [journals] in try journals.remove(upload) }
+            }
+        }
+        return open
     }
 
     private func join(at place: PeerPlace) async throws {

@@ -20,7 +20,8 @@ final class SegmentWriter {
         let completion: Completion<Void>
     }
 
-    private let file: FileDescriptor
+    /// `nil` while what is in the file is counted.
+    private var file: FileDescriptor?
     private let pool: SegmentPool
     private let workers: WorkerPool
     private var current: AlignedBuffer
@@ -35,7 +36,7 @@ final class SegmentWriter {
     /// The file's first bytes, kept so that they can be written again with what is known only at the end.
     private var head: AlignedBuffer?
 
-    init(file: FileDescriptor, pool: SegmentPool, workers: WorkerPool) {
+    init(file: FileDescriptor?, pool: SegmentPool, workers: WorkerPool) {
         self.file = file
         self.pool = pool
         self.workers = workers
@@ -45,6 +46,11 @@ final class SegmentWriter {
     deinit {
         pool.returnSpares(spareCount)
         if inFlight.isEmpty { pool.reuse(current) }
+    }
+
+    private var openFile: FileDescriptor {
+        guard let file else { preconditionFailure("what was skipped is not gone on with yet") }
+        return file
     }
 
     var byteCount: Int { writtenByteCount + filledByteCount }
@@ -71,6 +77,62 @@ final class SegmentWriter {
         }
     }
 
+    /// Makes all durable that fills whole units of the alignment.
+    ///
+    /// - Returns: The bytes behind them.
+    func flush() async throws -> [UInt8] {
+        let wholeByteCount = filledByteCount / Self.alignment * Self.alignment
+        let rest = Array(
+            UnsafeRawBufferPointer(rebasing: current.bytes[wholeByteCount..<filledByteCount]))
+        if wholeByteCount > 0 {
+            filledByteCount = wholeByteCount
+            try await turnSegment()
+            current.bytes.copyBytes(from: rest)
+            filledByteCount = rest.count
+        }
+        while !inFlight.isEmpty { pool.reuse(try await settleOldest()) }
+        pool.returnSpares(spareCount)
+        spareCount = 0
+        let file = openFile
+        try await workers.run { try file.synchronizeData() }
+        return rest
+    }
+
+    /// Counts bytes that the file has already. Nothing may be appended before `resume`.
+    func skip(_ count: Int) {
+        writtenByteCount += count
+    }
+
+    /// Goes on behind the bytes that were skipped.
+    ///
+    /// - Parameters:
+    ///   - path: The file that has them.
+    ///   - rest: Those behind the last whole unit of the alignment; `nil` when the file has them, too.
+    func resume(_ path: String, rest: [UInt8]?) async throws {
+        let restByteCount = writtenByteCount % Self.alignment
+        writtenByteCount -= restByteCount
+        preallocatedByteCount = writtenByteCount
+        let (current, offset) = (current, writtenByteCount)
+        let head = offset > 0 ? AlignedBuffer(byteCount: Self.alignment) : nil
+        file = try await workers.run {
+            let file = try FileDescriptor(path, for: .update, isDirect: true)
+            // Direct reads have to be aligned, too.
+            let source = try FileDescriptor(path, for: .read)
+            if let head { try source.readAll(into: head.bytes, at: 0) }
+            if let rest {
+                guard rest.count == restByteCount else { throw SegmentRestMismatch() }
+                current.bytes.copyBytes(from: rest)
+            } else {
+                try source.readAll(
+                    into: UnsafeMutableRawBufferPointer(
+                        rebasing: current.bytes[..<restByteCount]), at: offset)
+            }
+            return file
+        }
+        self.head = head
+        filledByteCount = restByteCount
+    }
+
     /// Writes what is left, puts `header` over the file's first bytes, cuts the file to its length
     /// and makes it durable.
     ///
@@ -86,7 +148,7 @@ final class SegmentWriter {
         try await writeCurrent()
         for write in inFlight { try await write.completion.value() }
         releaseFinishedWrites()
-        let file = file
+        let file = openFile
         let head = head
         try await workers.run {
             if let head { try file.writeAll(UnsafeRawBufferPointer(head.bytes), at: 0) }
@@ -116,7 +178,7 @@ final class SegmentWriter {
     /// Hands the open segment to a worker. `current` must be replaced before more is appended.
     private func writeCurrent() async throws {
         guard filledByteCount > 0 else { return }
-        if writtenByteCount == 0 && filledByteCount > Self.alignment {
+        if writtenByteCount == 0 && filledByteCount >= Self.alignment {
             let copy = AlignedBuffer(byteCount: Self.alignment)
             copy.base.copyMemory(from: current.base, byteCount: Self.alignment)
             head = copy
@@ -124,7 +186,7 @@ final class SegmentWriter {
         let padded = (filledByteCount + Self.alignment - 1) / Self.alignment * Self.alignment
         (current.base + filledByteCount).initializeMemory(
             as: UInt8.self, repeating: 0, count: padded - filledByteCount)
-        let (segment, offset, file) = (current, writtenByteCount, file)
+        let (segment, offset, file) = (current, writtenByteCount, openFile)
         let preallocation = nextPreallocation(upTo: offset + padded)
         let completion = workers.start {
             if let preallocation { try file.preallocate(preallocation) }
@@ -154,5 +216,12 @@ final class SegmentWriter {
     private func releaseFinishedWrites() {
         for write in inFlight where write.segment !== current { pool.reuse(write.segment) }
         inFlight = []
+    }
+}
+
+/// What is to go on behind the skipped bytes is not as long as they say.
+struct SegmentRestMismatch: Error, CustomStringConvertible {
+    var description: String {
+        "the unfinished part of a shard file has another length than its blocks say"
     }
 }

@@ -130,10 +130,11 @@ package final class ShardStore: Sendable {
     /// The copies on disk, in no order.
     package var copies: [ShardCopyID] { state.withLock { Array($0.names.keys) } }
 
-    /// Removes everything below staging: what a process left that is no more.
-    package func sweepStaging() throws {
+    /// Removes everything below staging that a process left which is no more, but for some uploads.
+    package func sweepStaging(keeping uploads: Set<String> = []) throws {
         for name in try Directory(stagingDirectory).loadNames() {
-            try removeStaging(upload: String(decoding: name, as: UTF8.self))
+            let upload = String(decoding: name, as: UTF8.self)
+            if !uploads.contains(upload) { try removeStaging(upload: upload) }
         }
     }
 
@@ -185,6 +186,53 @@ package final class ShardStore: Sendable {
         }
         return try await ShardWriter(
             path: path, file: file, pool: pool, workers: workers, scratch: scratch)
+    }
+
+    /// A writer that is to go on with the staging file of one shard, or to find that it need not.
+    package func makeRepeatingWriter(upload: String, number: Int) async throws -> ShardWriter {
+        try await ShardWriter(
+            path: stagedPath(upload, number), file: nil, pool: pool, workers: workers,
+            scratch: scratch)
+    }
+
+    /// Makes a staging file of the first bytes of a copy.
+    package func stageAgain(
+        _ copy: ShardCopyID, upload: String, number: Int, byteCount: Int
+    ) throws {
+        guard let path = path(of: copy) else { throw ShardStoreError.gone(copy) }
+        let source = try FileDescriptor(path, for: .read)
+        try removeStaged(upload: upload, number: number)
+        try FileSystem.makeDirectory(stagingDirectory + "/" + upload)
+        let file = try FileDescriptor(stagedPath(upload, number), for: .create)
+        for start in stride(from: 0, to: byteCount, by: 1 << 20) {
+            let count = min(1 << 20, byteCount - start)
+            try file.writeAll(try source.readAll(count: count, at: start), at: start)
+        }
+        try file.synchronize()
+        try synchronizeStaging(upload: upload)
+    }
+
+    /// What is to be said of a copy that is here, given what it holds.
+    package func describe(_ copy: ShardCopyID, _ contents: ShardContents) throws -> StagedShard {
+        guard let path = path(of: copy), let status = try FileSystem.loadStatus(path) else {
+            throw ShardStoreError.gone(copy)
+        }
+        return StagedShard(
+            cid: copy.shard, path: path, fileByteCount: status.byteCount,
+            blockCount: contents.blockCount, payloadByteCount: contents.payloadByteCount,
+            depth: contents.depth)
+    }
+
+    private func path(of copy: ShardCopyID) -> String? {
+        state.withLock { $0.names[copy] }.map {
+            directory + "/" + ShardFileName(copy: copy, serial: $0).text
+        }
+    }
+
+    /// Makes the names of an upload's staging files durable.
+    package func synchronizeStaging(upload: String) throws {
+        try FileSystem.synchronizeDirectory(stagingDirectory + "/" + upload)
+        try FileSystem.synchronizeDirectory(stagingDirectory)
     }
 
     /// Gives a staged shard its final name, unless the copy is here already, and claims it: it
@@ -255,7 +303,7 @@ package final class ShardStore: Sendable {
     }
 
     /// Claims the newest copy of a shard that is here.
-    func claimNewest(of shard: CID) -> ShardCopyID? {
+    package func claimNewest(of shard: CID) -> ShardCopyID? {
         state.withLock { state in
             let newest = state.names.keys.filter { $0.shard == shard }
                 .max { $0.generation < $1.generation }
@@ -318,18 +366,23 @@ package final class ShardStore: Sendable {
     }
 
     /// Removes an upload's staging directory with all that is in it.
-    package func removeStaging(upload: String) throws {
+    package func removeStaging(upload: String) throws(IOError) {
         let folder = stagingDirectory + "/" + upload
-        guard let status = try FileSystem.loadStatus(folder) else { return }
-        // Not ours, but nothing below staging outlives a start.
-        guard status.kind == .directory else {
-            _ = try FileSystem.removeFile(folder)
-            return
+        do throws(IOError) {
+            guard let status = try FileSystem.loadStatus(folder) else { return }
+            // Not ours, but nothing below staging outlives a start.
+            guard status.kind == .directory else {
+                _ = try FileSystem.removeFile(folder)
+                return
+            }
+            for name in try Directory(folder).loadNames() {
+                try FileSystem.removeFile(folder + "/" + String(decoding: name, as: UTF8.self))
+            }
+            try FileSystem.removeDirectory(folder)
+        } catch {
+            // Somebody else removes it at the same time.
+            guard error.isNotFound else { throw error }
         }
-        for name in try Directory(folder).loadNames() {
-            try FileSystem.removeFile(folder + "/" + String(decoding: name, as: UTF8.self))
-        }
-        try FileSystem.removeDirectory(folder)
     }
 
     // MARK: Removing
@@ -533,5 +586,16 @@ enum CatalogueKey {
 
     static func key(function: HashFunction, digest: UnsafeRawBufferPointer) -> UInt64 {
         key(of: CID(version: .v1, codec: .raw, hashFunction: function, digest: digest))
+    }
+}
+
+/// A copy that was said to be here is not.
+enum ShardStoreError: Error, CustomStringConvertible {
+    case gone(ShardCopyID)
+
+    var description: String {
+        switch self {
+        case .gone(let copy): "the file of shard \(copy.shard) is not on this peer any more"
+        }
     }
 }

@@ -6,7 +6,6 @@ import Spill
 /// A shard file whose contents are complete and durable under its staging name.
 package struct StagedShard: Sendable {
     package let cid: CID
-    /// The file's path below the staging directory.
     package let path: String
     package let fileByteCount: Int
     /// Blocks of the data, without the list nodes.
@@ -17,11 +16,22 @@ package struct StagedShard: Sendable {
     package let depth: Int
 }
 
+/// What a shard holds, as its description says it.
+package struct ShardContents: Sendable {
+    let blockCount: Int
+    let payloadByteCount: Int
+    let depth: Int
+}
+
 /// Writes one shard to a staging file, in one pass. One task uses it.
+///
+/// A writer that goes on with the file of an earlier one is first told again of all that is in the file
+/// (`skip`), and then `resume`d.
 package final class ShardWriter {
     private let path: String
-    private let file: FileDescriptor
     private let segments: SegmentWriter
+    /// It counts what the file has, and cannot write before it is resumed.
+    package private(set) var isRepeating: Bool
     /// Reused for the head of each section.
     private var head: [UInt8] = []
     private var index: ShardIndexBuilder
@@ -34,15 +44,18 @@ package final class ShardWriter {
     }
 
     init(
-        path: String, file: FileDescriptor, pool: SegmentPool, workers: WorkerPool,
+        path: String, file: FileDescriptor?, pool: SegmentPool, workers: WorkerPool,
         scratch: any ScratchSpace
     ) async throws {
         self.path = path
-        self.file = file
         segments = SegmentWriter(file: file, pool: pool, workers: workers)
         index = ShardIndexBuilder(scratch: scratch)
-        let placeholder = [UInt8](repeating: 0, count: ShardFormat.firstSectionOffset)
-        try await append(placeholder)
+        isRepeating = file == nil
+        if isRepeating {
+            segments.skip(ShardFormat.firstSectionOffset)
+        } else {
+            try await append([UInt8](repeating: 0, count: ShardFormat.firstSectionOffset))
+        }
     }
 
     /// Length of the file if the shard were sealed now, list nodes not counted.
@@ -66,6 +79,49 @@ package final class ShardWriter {
         depth = 2
         try await appendListNode(listNode)
     }
+
+    /// Makes durable what was appended, but for the last bytes.
+    ///
+    /// - Returns: Those: less than 4096.
+    package func flush() async throws -> [UInt8] { try await segments.flush() }
+
+    // MARK: Going on
+
+    /// Counts a block that the file has already.
+    package func skip(_ cid: CID, blockByteCount: Int) throws {
+        try skipSection(cid, blockByteCount)
+        blockCount += 1
+        payloadByteCount += blockByteCount
+    }
+
+    /// Counts a leaf of the shard's list node that the file has already.
+    package func skip(listNode: ListNodeBlock) throws {
+        depth = 2
+        try skipSection(listNode.cid, listNode.bytes.count)
+    }
+
+    /// Goes on behind what was skipped.
+    ///
+    /// - Parameter rest: What the last `flush` returned; `nil` when the file was sealed after it.
+    package func resume(rest: [UInt8]?) async throws {
+        try await segments.resume(path, rest: rest)
+        isRepeating = false
+    }
+
+    /// Where the sections end that were appended or skipped.
+    package var payloadEnd: Int { segments.byteCount }
+
+    /// What the shard holds so far.
+    package var contents: ShardContents {
+        ShardContents(blockCount: blockCount, payloadByteCount: payloadByteCount, depth: depth)
+    }
+
+    private func skipSection(_ cid: CID, _ byteCount: Int) throws {
+        try index.add(cid, offset: segments.byteCount - ShardFormat.payloadOffset)
+        segments.skip(CARWriter.sectionByteCount(cid, blockByteCount: byteCount))
+    }
+
+    // MARK: Sections
 
     private func appendListNode(_ node: ListNodeBlock) async throws {
         let none = UnsafeRawBufferPointer(start: nil, count: 0)

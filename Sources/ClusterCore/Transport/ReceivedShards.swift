@@ -90,14 +90,30 @@ package final class ReceivedShards: Sendable {
         }
         guard isFirst else { return false }
         do {
-            try await workers.run { [path = directory + "/" + place.name] in
-                try FileSystem.saveFile(path, Array("\(shard)\n".utf8))
-            }
+            try await save(shard, at: place)
         } catch {
             failed(place)
             throw error
         }
         return true
+    }
+
+    private func save(_ shard: CID, at place: Place) async throws {
+        try await workers.run { [path = directory + "/" + place.name] in
+            try FileSystem.saveFile(path, Array("\(shard)\n".utf8))
+        }
+    }
+
+    /// Notes durably that a shard of an upload of this peer is about to get its name here.
+    func announce(_ upload: UploadID, number: Int, shard: CID) async throws {
+        let place = Place(upload: upload, number: number)
+        state.withLock { _ = $0.places.insert(place) }
+        try await save(shard, at: place)
+    }
+
+    /// The copy that is here of an upload's shard; it is claimed until the upload has ended.
+    package func copy(of upload: UploadID, number: Int) -> ShardCopyID? {
+        state.withLock { $0.copies[Place(upload: upload, number: number)] }
     }
 
     /// The shard has arrived whole and is claimed.

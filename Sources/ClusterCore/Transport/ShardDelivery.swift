@@ -15,19 +15,28 @@ package struct ShardDelivery: Sendable {
     let client: PeerClient?
     let upload: UploadID
     let number: Int
+    /// The copy here must be found again by another process.
+    let isResumable: Bool
 
-    package init(peer: LocalPeer, client: PeerClient?, upload: UploadID, number: Int) {
+    package init(
+        peer: LocalPeer, client: PeerClient?, upload: UploadID, number: Int,
+        isResumable: Bool = false
+    ) {
+        self.isResumable = isResumable
         self.peer = peer
         self.client = client
         self.upload = upload
         self.number = number
     }
 
+    /// - Parameter own: The copy that is on this peer already, claimed; `staged` is its file then.
     /// - Returns: The copy on this peer, claimed; `nil` when the shard went to others alone.
-    package func run(_ staged: StagedShard) async throws -> ShardCopyID? {
+    package func run(
+        _ staged: StagedShard, own: ShardCopyID? = nil
+    ) async throws -> ShardCopyID? {
         // Before the file may get another name. Without other peers nobody reads it.
         let outgoing = client == nil ? nil : try await open(staged)
-        var progress = Progress()
+        var progress = Progress(own: own)
         do {
             for _ in 0..<Self.roundLimit {
                 if try await isSealed(staged, outgoing, &progress) {
@@ -218,6 +227,9 @@ package struct ShardDelivery: Sendable {
         if progress.own == nil {
             let copy = ShardCopyID(
                 shard: staged.cid, generation: try await peer.generation(ofShard: staged.cid))
+            if isResumable {
+                try await peer.received.announce(upload, number: number, shard: staged.cid)
+            }
             _ = try await peer.workers.run { [store = peer.store] in
                 try store.install(staged, generation: copy.generation)
             }

@@ -41,6 +41,12 @@ package enum ErrorCode: String, CaseIterable, Sendable {
     case encodingUnsupported = "encoding-unsupported"
     case rangeNotSatisfiable = "range-not-satisfiable"
     case tooManyUploads = "too-many-uploads"
+    case offsetMismatch = "offset-mismatch"
+    case lengthMismatch = "length-mismatch"
+    /// The upload was aborted, or removed after it had not been touched for long.
+    case uploadGone = "upload-gone"
+    case uploadComplete = "upload-complete"
+    case protocolVersion = "protocol-version"
 
     // The service cannot
     case internalError = "internal-error"
@@ -53,7 +59,8 @@ package enum ErrorCode: String, CaseIterable, Sendable {
     package var status: Int {
         switch self {
         case .badRequest, .badParameter, .badMultipart, .badEncoding, .badCAR, .badCID,
-            .badPeerID, .badJSON, .badPath, .emptyUpload, .severalRoots, .blockTooLarge, .bodyCut:
+            .badPeerID, .badJSON, .badPath, .emptyUpload, .severalRoots, .blockTooLarge, .bodyCut,
+            .lengthMismatch:
             400
         case .unauthorized: 401
         case .forbidden: 403
@@ -62,8 +69,9 @@ package enum ErrorCode: String, CaseIterable, Sendable {
             404
         case .methodNotAllowed: 405
         case .notAcceptable: 406
-        case .pathConflict, .conflict, .tooFewPeers: 409
-        case .preconditionFailed: 412
+        case .pathConflict, .conflict, .tooFewPeers, .offsetMismatch, .uploadComplete: 409
+        case .uploadGone: 410
+        case .preconditionFailed, .protocolVersion: 412
         case .bodyTooLarge: 413
         case .mediaTypeUnsupported, .encodingUnsupported: 415
         case .rangeNotSatisfiable: 416
@@ -76,7 +84,16 @@ package enum ErrorCode: String, CaseIterable, Sendable {
     }
 
     /// The `type` of RFC 9457.
-    package var type: String { "urn:ingestd:error:\(rawValue)" }
+    package var type: String {
+        switch self {
+        // Those that *Resumable Uploads for HTTP* registers.
+        case .offsetMismatch:
+            "https://iana.org/assignments/http-problem-types#mismatching-upload-offset"
+        case .lengthMismatch:
+            "https://iana.org/assignments/http-problem-types#inconsistent-upload-length"
+        default: "urn:ingestd:error:\(rawValue)"
+        }
+    }
 
     /// The `title` of RFC 9457: the same for every error of this kind.
     package var title: String {
@@ -114,6 +131,11 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .encodingUnsupported: "The content encoding is not supported"
         case .rangeNotSatisfiable: "The range is outside the content"
         case .tooManyUploads: "Too many uploads at once"
+        case .offsetMismatch: "The upload stands at another offset"
+        case .lengthMismatch: "The upload has another length than was said"
+        case .uploadGone: "The upload was aborted"
+        case .uploadComplete: "The upload is complete"
+        case .protocolVersion: "The protocol version is not supported"
         case .internalError: "The service failed"
         case .notImplemented: "Not implemented"
         case .unavailable: "The service is not available"

@@ -15,10 +15,15 @@ package struct ErrorDocument: Equatable, Sendable, Codable {
     package var remedy: String?
     /// Finds the request in the daemon's log.
     package var requestID: String?
+    /// Where an upload stands, for a client that went on elsewhere, at `providedOffset`.
+    package var expectedOffset: Int?
+    package var providedOffset: Int?
 
     private enum CodingKeys: String, CodingKey {
         case code, message, type, title, status, detail, instance, remedy
         case requestID = "request_id"
+        case expectedOffset = "expected-offset"
+        case providedOffset = "provided-offset"
     }
 
     package init(

@@ -45,6 +45,8 @@ struct DaemonConfiguration: Sendable {
     var tls: (certificate: String, key: String)?
     var token: String?
     var idleTimeout: Duration
+    /// Uploads that can be resumed are aborted when nobody has touched them for this long.
+    var uploadLease: Duration
     var maxUploads: Int
     var peerName: String
     var capacityByteCount: Int?
@@ -99,6 +101,7 @@ struct DaemonConfiguration: Sendable {
         self.dataDirectory = dataDirectory
         (host, port) = try values.address(.listen)
         idleTimeout = try values.duration(.idleTimeout, in: .seconds(1)...(.seconds(86_400)))
+        uploadLease = try values.duration(.uploadLease, in: .seconds(1)...(.seconds(31_536_000)))
         maxUploads = try values.integer(.maxUploads, in: 1...256)
         let name = values.text(.peerName)
         peerName = name.isEmpty ? machineName : name

@@ -29,6 +29,9 @@ struct Setting: Sendable {
         name: "api.idle-timeout", defaultValue: "300s",
         help: "A connection that sends nothing, or takes nothing of an answer, for this long is\n"
             + "closed.")
+    static let uploadLease = Setting(
+        name: "api.upload-lease", defaultValue: "168h",
+        help: "Uploads that can be resumed are aborted when nothing has come for this long.")
     static let maxUploads = Setting(
         name: "api.max-uploads", defaultValue: "16",
         help:
@@ -95,7 +98,8 @@ struct Setting: Sendable {
         help: "trace, debug, info, notice, warning, error or critical.")
 
     static let all = [
-        listen, tlsCertificate, tlsKey, tokenFile, idleTimeout, maxUploads, peerName, zone, hostTag,
+        listen, tlsCertificate, tlsKey, tokenFile, idleTimeout, uploadLease, maxUploads, peerName,
+        zone, hostTag,
         clusterSecret, etcd, etcdClientListen, etcdPeerListen, etcdQuota, peerListen, advertise,
         keptCommands, gracePeriod, repairRate, capacity,
         headroom,

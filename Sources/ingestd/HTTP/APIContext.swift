@@ -12,6 +12,13 @@ struct APIContext: RequestContext {
         channel = source.channel
     }
 
+    /// Whether the request's body came to its end; `false` also when the connection is gone.
+    func bodyWasWhole() async -> Bool {
+        let answer = channel.eventLoop.makePromise(of: Bool.self)
+        channel.triggerUserOutboundEvent(AskForEnd(answer: answer)).whenFailure { answer.fail($0) }
+        return (try? await answer.futureResult.get()) ?? false
+    }
+
     /// Asks a client that waits for permission to send the body.
     func acceptBody() {
         channel.triggerUserOutboundEvent(AcceptBody(), promise: nil)

@@ -14,6 +14,8 @@ struct APIResponder: HTTPResponder {
 
     private let token: String?
     private let add: AddRoute
+    private let resumable: UploadsRoute
+    let uploads: OpenUploads
     private let state: StateRoutes
     private let content: ContentRoute
     private let slots: UploadSlots
@@ -33,8 +35,10 @@ struct APIResponder: HTTPResponder {
         token = configuration.token
         slots = UploadSlots(limit: configuration.maxUploads)
         metrics = DaemonMetrics()
-        add = AddRoute(
-            peer: peer, client: client, slabs: slabs, slots: slots, metrics: metrics, log: log)
+        let maker = UploadMaker(peer: peer, client: client, slabs: slabs, log: log)
+        add = AddRoute(maker: maker, slots: slots, metrics: metrics)
+        uploads = OpenUploads(maker: maker, lease: configuration.uploadLease)
+        resumable = UploadsRoute(uploads: uploads, maker: maker, slots: slots, metrics: metrics)
         state = StateRoutes(peer: peer, whoVotes: whoVotes)
         var reader = reader
         reader.whenDamaged = { [metrics, log] error in
@@ -82,6 +86,18 @@ struct APIResponder: HTTPResponder {
             try await add.respond(to: request, target: target, context: context, dialect: .cluster)
         case .kuboAdd:
             try await add.respond(to: request, target: target, context: context, dialect: .kubo)
+        case .openUpload: try await resumable.open(request, target, context)
+        case .appendToUpload(let id): try await resumable.append(request, id, context)
+        case .abortUpload(let id): try await resumable.abort(request, id)
+        case .uploadLimits: resumable.limits()
+        case .upload(let id):
+            try await fresh(isAtOnce: true) {
+                var response = try await state.respond(route, target)
+                if request.method == .head {
+                    try await resumable.describe(request, id, &response)
+                }
+                return response
+            }
         case .content(let path):
             try await fresh(isAtOnce: false) {
                 try await content.respond(to: request, path: path, target: target)
@@ -257,6 +273,11 @@ struct APIResponder: HTTPResponder {
         }
         if let count = problem.rangeByteCount {
             response.headers[.contentRange] = "bytes */\(count)"
+        }
+        if let offsets = problem.uploadOffsets {
+            response.headers[.contentType] = APIField.problem
+            response.headers[.uploadOffset] = "\(offsets.expected)"
+            response.headers[.uploadComplete] = "?0"
         }
         return response
     }

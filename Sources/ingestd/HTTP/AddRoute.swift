@@ -19,13 +19,17 @@ extension HTTPField.Name {
 
 /// `POST /add` and `POST /api/v0/add`: one upload, from its first byte to its root.
 struct AddRoute: Sendable {
-    let peer: LocalPeer
-    /// `nil` where there are no other peers.
-    let client: PeerClient?
-    let slabs: SlabPool
+    let maker: UploadMaker
     let slots: UploadSlots
     let metrics: DaemonMetrics
-    let log: Logger
+    private var peer: LocalPeer { maker.peer }
+    private var log: Logger { maker.log }
+
+    init(maker: UploadMaker, slots: UploadSlots, metrics: DaemonMetrics) {
+        self.maker = maker
+        self.slots = slots
+        self.metrics = metrics
+    }
 
     func respond(
         to request: Request, target: RequestTarget, context: APIContext, dialect: AnswerDialect
@@ -35,14 +39,15 @@ struct AddRoute: Sendable {
         let options = try parameters.importOptions()
         let boundary = try MultipartBoundary(contentType: request.headers[.contentType])
         let isCompressed = try Self.isCompressed(request.headers[.contentEncoding])
-        try await checkLog()
+        try await maker.checkLog()
         let slot = try slots.take()
         let id = UploadID.random()
         let lines = AnswerLines(dialect: dialect, streams: parameters.streamsOutput)
         let length = request.headers[.contentLength].flatMap { Int($0) }
         let session = try await UploadSession(
-            peer: peer, client: client, id: id,
-            options: try uploadOptions(parameters, expectedByteCount: isCompressed ? nil : length),
+            peer: peer, client: maker.client, id: id,
+            options: try maker.options(
+                parameters, expectedByteCount: isCompressed ? nil : length),
             log: log, report: lines.add)
         let content: any UploadContent
         let body: UploadBody
@@ -82,35 +87,10 @@ struct AddRoute: Sendable {
                 boundary: boundary,
                 pipeline: try ImportPipeline(
                     options: options, sink: session, scratch: peer.scratch, workers: peer.workers,
-                    slabs: slabs))
+                    slabs: maker.slabs))
         case .car:
             ArchiveContent(boundary: boundary, sink: session, scratch: peer.scratch)
         }
-    }
-
-    /// How long the log has for saying that it takes commands.
-    private static let logPatience = Duration.milliseconds(4_500)
-
-    /// Without the log nothing can be agreed on; that is said before the upload begins.
-    private func checkLog() async throws {
-        guard client != nil, !(await peer.catchUp(within: Self.logPatience)) else { return }
-        throw Problem(
-            .unavailable,
-            "nothing can be written through this peer now: the cluster's log (etcd) does not answer it, "
-                + "so peers cannot agree; reads go on; try again, or another peer",
-            retryAfterSeconds: 5)
-    }
-
-    private func uploadOptions(
-        _ parameters: AddParameters, expectedByteCount: Int?
-    ) throws -> UploadOptions {
-        let pin = parameters.pin
-        return UploadOptions(
-            name: pin.name,
-            policy: try AllocationPolicy(pin),
-            shardLimitByteCount: parameters.shardByteLimit, coordinator: peer.id,
-            expireAt: pin.expireAt.map { LogTime($0) }, metadata: PinMetadata(pin.metadata),
-            expectedByteCount: expectedByteCount)
     }
 
     private static func isCompressed(_ encoding: String?) throws -> Bool {

@@ -94,8 +94,11 @@ extension Problem {
         do {
             switch dialect {
             case .cluster:
-                return try JSONBody.encode(
-                    ErrorDocument(code, message, instance: instance, requestID: requestID))
+                var document = ErrorDocument(
+                    code, message, instance: instance, requestID: requestID)
+                document.expectedOffset = uploadOffsets?.expected
+                document.providedOffset = uploadOffsets?.provided
+                return try JSONBody.encode(document)
             case .kubo:
                 return try JSONBody.encode(KuboErrorDocument(code, message))
             }

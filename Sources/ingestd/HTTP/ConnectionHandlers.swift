@@ -133,6 +133,12 @@ final class ContinueHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 }
 
+/// Asks whether the body of the request under way has come to its end. Whoever reads a body sees a
+/// connection that broke end just as well.
+struct AskForEnd: Sendable {
+    let answer: EventLoopPromise<Bool>
+}
+
 /// Bounds what a client may go on sending after its request has been answered.
 ///
 /// A client that sends a long body and only then reads needs some patience, or the reset of the
@@ -176,6 +182,16 @@ final class UnreadBodyHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.write(data, promise: promise)
         // Whoever read the body may have stopped reading for want of room.
         if unreadByteCount != nil { context.read() }
+    }
+
+    func triggerUserOutboundEvent(
+        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
+    ) {
+        guard let question = event as? AskForEnd else {
+            return context.triggerUserOutboundEvent(event, promise: promise)
+        }
+        question.answer.succeed(!isRequestOpen)
+        promise?.succeed()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

@@ -18,6 +18,15 @@ struct Problem: Error, Sendable {
     var retryAfterSeconds: Int?
     /// How many bytes there are, when the range asked for is outside of them.
     var rangeByteCount: Int?
+    /// Where the upload stands, and where the client believes it to stand.
+    var uploadOffsets: (expected: Int, provided: Int)?
+
+    /// A client that goes on with an upload elsewhere than where it stands.
+    init(_ code: ErrorCode, at offset: Int, insteadOf provided: Int) {
+        self.init(
+            code, "the upload stands at byte \(offset), not at \(provided); go on from there")
+        uploadOffsets = (offset, provided)
+    }
 
     init(
         _ code: ErrorCode, _ message: String, retryAfterSeconds: Int? = nil,
@@ -57,6 +66,9 @@ struct Problem: Error, Sendable {
         case let error as BlockUnavailable: self.init(.unavailable, "\(error)")
         case let error as ShardDeliveryError: self.init(.unavailable, "\(error)")
         case let error as ShardIntakeError: self.init(.conflict, "\(error)")
+        case let error as UploadInterrupted: self.init(.bodyCut, "\(error)")
+        case is UploadJournalError, is UploadSessionError, is ImportRecordError:
+            self.init(.internalError, "\(error)")
         case let error as ShardReceiveError: self.init(.badCAR, "\(error)")
         case let error as PeerCertificateError: self.init(.forbidden, "\(error)")
         case is HTTPParserError:

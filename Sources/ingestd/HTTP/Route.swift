@@ -22,6 +22,11 @@ enum Route: Equatable, Sendable {
     case shardTable(String)
     case shardWhy(String)
     case upload(String)
+    case uploads
+    case openUpload
+    case uploadLimits
+    case appendToUpload(String)
+    case abortUpload(String)
     case receipt(String)
     case content([[UInt8]])
     case plans
@@ -72,7 +77,13 @@ enum Route: Equatable, Sendable {
         case ("shards", 1): [(.get, .shards)]
         case ("shards", 2): [(.get, .shardTable(words[1]))]
         case ("shards", 3) where words[2] == "why": [(.get, .shardWhy(words[1]))]
-        case ("uploads", 2): [(.get, .upload(words[1]))]
+        case ("uploads", 1):
+            [(.get, .uploads), (.post, .openUpload), (.options, .uploadLimits)]
+        case ("uploads", 2):
+            [
+                (.get, .upload(words[1])), (.patch, .appendToUpload(words[1])),
+                (.delete, .abortUpload(words[1])), (.options, .uploadLimits),
+            ]
         case ("receipts", 2): [(.get, .receipt(words[1]))]
         case ("ipfs", 2...): [(.get, .content(Array(path[1...])))]
         case ("state", 2) where words[1] == "digest": [(.get, .stateDigest)]
@@ -101,7 +112,8 @@ enum Route: Equatable, Sendable {
         case .shards: "/shards"
         case .shardTable: "/shards/{cid}"
         case .shardWhy: "/shards/{cid}/why"
-        case .upload: "/uploads/{id}"
+        case .uploads, .openUpload, .uploadLimits: "/uploads"
+        case .upload, .appendToUpload, .abortUpload: "/uploads/{id}"
         case .receipt: "/receipts/{cid}"
         case .content: "/ipfs/{cid}"
         case .plans: "/plans"

@@ -38,7 +38,9 @@ struct StateRoutes: Sendable {
         case .stateDigest: try .json(try await stateDigest())
         case .receipt(let text):
             throw Problem(.notFound, "there is no receipt for \(try Self.cid(text)) on this peer")
-        case .add, .kuboAdd, .joinPeer, .plans, .content, .alive, .ready, .metrics:
+        case .uploads: try .lines(try await openUploads())
+        case .add, .kuboAdd, .joinPeer, .plans, .content, .alive, .ready, .metrics, .openUpload,
+            .appendToUpload, .abortUpload, .uploadLimits:
             preconditionFailure("answered elsewhere")
         }
     }
@@ -397,6 +399,17 @@ struct StateRoutes: Sendable {
             throw Problem(
                 .uploadNotFound, "there is no upload '\(text.prefix(64))', or it ended long ago")
         }
+        return Self.status(record, progress)
+    }
+
+    private func openUploads() async throws -> [UploadStatus] {
+        try await peer.driver.read { state in
+            state.allOpenUploads.map { Self.status($0, state.progress(of: $0.id)) }
+        }
+    }
+
+    private static func status(_ record: UploadRecord, _ progress: UploadProgress?) -> UploadStatus
+    {
         var status = UploadStatus(
             id: record.id.description, state: .open, name: record.options.name,
             coordinator: record.options.coordinator.description,

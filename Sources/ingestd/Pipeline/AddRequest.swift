@@ -92,11 +92,13 @@ protocol UploadContent: AnyObject {
 
 /// Files, directories and symlinks, one per part.
 final class FileTreeContent: UploadContent {
-    private let pipeline: ImportPipeline
-    private var reader: UploadReader
+    let pipeline: ImportPipeline
+    let boundary: MultipartBoundary
+    var reader: UploadReader
 
     init(boundary: MultipartBoundary, pipeline: ImportPipeline) {
         self.pipeline = pipeline
+        self.boundary = boundary
         reader = UploadReader(boundary: boundary)
     }
 

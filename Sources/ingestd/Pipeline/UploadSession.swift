@@ -11,17 +11,25 @@ import Spill
 /// their space before their first byte, and makes the root visible when all of them are durable.
 ///
 /// One task uses it. A full shard is sealed beside that task while the next one fills.
+///
+/// A session can go on with an upload that another one has begun: it is told again of all blocks that
+/// are in shard files (`putAgain`), then `resume`d.
 final class UploadSession: BlockSink {
-    /// A shard being sealed. The task is the only one that still touches its writer.
+    /// A shard being sealed. The tasks are the only ones that still touch its writer.
     private struct Sealing {
         let number: Int
-        let task: Task<SealedCopy, any Error>
+        /// Makes its file whole and durable.
+        let staging: Task<StagedShard, any Error>
+        /// Brings it to its peers.
+        let delivery: Task<SealedCopy, any Error>
     }
 
     /// What is written while the shard is open.
     private struct OpenShard {
         let number: Int
-        let writer: ShardWriter
+        var writer: ShardWriter
+        /// The state has it already, so its blocks are only counted.
+        var isSealed = false
         var reservedByteCount: Int
         /// List-node bytes and their index entries, which the file gets at the end.
         var listByteCount = 0
@@ -36,6 +44,10 @@ final class UploadSession: BlockSink {
     private let peer: LocalPeer
     private let client: PeerClient?
     private let name: String
+    /// Another session may have to go on with this upload.
+    private let isResumable: Bool
+    /// This one goes on with it.
+    private let isResumed: Bool
     private let log: Logger
     private var packer: ShardPacker
     private let seen: SpillTable
@@ -47,8 +59,8 @@ final class UploadSession: BlockSink {
     private var sealing: [Sealing] = []
     /// Copies on this peer, by number.
     private var claims: [Int: ShardCopyID] = [:]
-    /// All sealed shards in order, with the generation of the copy here or 0.
-    private var sealed: [ShardCopyID] = []
+    /// All sealed shards by number, with the generation of the copy here or 0.
+    private var sealed: [Int: ShardCopyID] = [:]
     /// Called for every finished file, symlink and directory.
     private let report: (ImportedEntry, [PeerID]) -> Void
     /// Peers of the newest shard.
@@ -59,12 +71,17 @@ final class UploadSession: BlockSink {
     private(set) var blockCount = 0
     private(set) var duplicateBlockCount = 0
     private(set) var payloadByteCount = 0
+    /// Shards whose file names are durable.
+    private var namedShardCount = 0
 
     /// Opens the upload in the state.
     ///
+    /// - Parameter isResumed: It is open there already.
+    ///
     /// - Throws: `Refusal.noSpace` and its like as `CommandRefused` when what is expected cannot fit.
     init(
-        peer: LocalPeer, client: PeerClient?, id: UploadID, options: UploadOptions, log: Logger,
+        peer: LocalPeer, client: PeerClient?, id: UploadID, options: UploadOptions,
+        isResumable: Bool = false, isResumed: Bool = false, log: Logger,
         report: @escaping (ImportedEntry, [PeerID]) -> Void
     ) async throws {
         self.peer = peer
@@ -73,10 +90,13 @@ final class UploadSession: BlockSink {
         self.log = log
         self.report = report
         name = options.name
+        self.isResumable = isResumable
+        self.isResumed = isResumed
         expectedByteCount = options.expectedByteCount
         packer = ShardPacker(limit: options.shardLimitByteCount)
         // The system's generator: an uploader must not foresee how the table is laid out.
         seen = SpillTable(scratch: peer.scratch, seed: UInt64.random(in: 0...UInt64.max))
+        if isResumed { return }
         peer.uploadBegins(id)
         do {
             try await peer.perform(.openUpload(id, options))
@@ -89,23 +109,47 @@ final class UploadSession: BlockSink {
     // MARK: Blocks
 
     func put(_ cid: CID, _ block: BlockBytes) async throws {
-        guard
-            try seen.insertIfAbsent(
-                SpillKey(cid.key32.word0, cid.key32.word1, cid.key32.word2, cid.key32.word3), 0)
-                == nil
-        else {
-            duplicateBlockCount += 1
-            return
-        }
+        guard try isNew(cid) else { return }
         if try packer.add(blockByteCount: block.byteCount) {
             try await closeShard()
             try await openShard()
         }
-        try await reserve(for: cid, blockByteCount: block.byteCount)
-        try await shard!.writer.append(cid, block.prefix, block.payload, block.suffix)
-        if let leaf = try links.append(cid) { try await shard!.writer.append(listNode: leaf) }
+        if shard!.isSealed {
+            try skip(cid, block.byteCount)
+        } else {
+            try await reserve(for: cid, blockByteCount: block.byteCount)
+            try await shard!.writer.append(cid, block.prefix, block.payload, block.suffix)
+            if let leaf = try links.append(cid) {
+                try await shard!.writer.append(listNode: leaf)
+            }
+        }
         blockCount += 1
         payloadByteCount += block.byteCount
+    }
+
+    func putAgain(_ cid: CID, blockByteCount: Int) async throws {
+        guard try isNew(cid) else { return }
+        if try packer.add(blockByteCount: blockByteCount) {
+            try await closeShard()
+            try await openShardAgain()
+        }
+        shard!.listByteCount += Self.listByteCount(of: cid)
+        try skip(cid, blockByteCount)
+        blockCount += 1
+        payloadByteCount += blockByteCount
+    }
+
+    private func skip(_ cid: CID, _ blockByteCount: Int) throws {
+        try shard!.writer.skip(cid, blockByteCount: blockByteCount)
+        if let leaf = try links.append(cid) { try shard!.writer.skip(listNode: leaf) }
+    }
+
+    /// Whether the upload has not had this block yet.
+    private func isNew(_ cid: CID) throws -> Bool {
+        let key = SpillKey(cid.key32.word0, cid.key32.word1, cid.key32.word2, cid.key32.word3)
+        guard try seen.insertIfAbsent(key, 0) != nil else { return true }
+        duplicateBlockCount += 1
+        return false
     }
 
     func entryDone(_ entry: ImportedEntry) async throws {
@@ -116,6 +160,18 @@ final class UploadSession: BlockSink {
 
     private func openShard() async throws {
         let number = shardCount
+        if isResumed, try await isKnown(number) {
+            // A session before this one came further than what it acknowledged.
+            try await openShardAgain()
+            if shard!.isSealed { return }
+            try await peer.workers.run { [store = peer.store, id] in
+                try store.removeStaged(upload: id.description, number: number)
+            }
+            shard!.writer = try await peer.store.makeWriter(
+                upload: id.description, number: number)
+            shard!.writer.reservedByteCount = shard!.reservedByteCount
+            return
+        }
         let byteCount = firstReservation
         let outcome = try await peer.perform(
             .reserveShard(id, number: number, byteCount: byteCount))
@@ -141,7 +197,7 @@ final class UploadSession: BlockSink {
 
     /// Raises the reservation before the file could grow beyond it.
     private func reserve(for cid: CID, blockByteCount: Int) async throws {
-        shard!.listByteCount += cid.byteCount + 18
+        shard!.listByteCount += Self.listByteCount(of: cid)
         let needed =
             shard!.writer.fileByteCount + shard!.listByteCount
             + ShardFormat.byteCount(of: cid, blockByteCount: blockByteCount)
@@ -155,29 +211,140 @@ final class UploadSession: BlockSink {
         shard!.writer.reservedByteCount = byteCount
     }
 
+    private static func listByteCount(of cid: CID) -> Int { cid.byteCount + 18 }
+
     /// Closes the open shard and lets it be sealed beside this task.
     private func closeShard() async throws {
         guard let closing = shard else { return }
         shard = nil
-        if sealing.count >= Self.sealingLimit { try await finishOldestSealing() }
+        let list = try finishList()
+        if closing.isSealed {
+            return try await takeSealed(closing.number, as: list.root)
+        }
+        if closing.writer.isRepeating {
+            // It was closed before, and so is whole wherever it is.
+            if let own = claimOwn(closing.number, as: list.root) {
+                let contents = closing.writer.contents
+                let staged = try await peer.workers.run { [store = peer.store] in
+                    try store.describe(own, contents)
+                }
+                return try await deliver(closing.number, own: own, Task { staged })
+            }
+            try await closing.writer.resume(rest: nil)
+        }
+        try await seal(closing.writer, closing.number, list.blocks)
+    }
+
+    private func finishList() throws -> (root: CID, blocks: [ListNodeBlock]) {
         let list = links.finish()
         if let leaf = try shardLinks.append(list.root) { clusterNodes.append(leaf) }
-        let job = SealJob(
-            delivery: ShardDelivery(
-                peer: peer, client: client, upload: id, number: closing.number),
-            writer: closing.writer)
+        return (list.root, list.blocks)
+    }
+
+    private func seal(
+        _ writer: ShardWriter, _ number: Int, _ listNodes: [ListNodeBlock]
+    ) async throws {
+        let job = SealJob(writer: writer, listNodes: listNodes)
         // Not a child of a task group, because the group's scope would have to be the upload itself;
         // `finish` and `abort` await every one of these.
-        let task = Task { try await job.run(listNodes: list.blocks) }
-        sealing.append(Sealing(number: closing.number, task: task))
+        try await deliver(number, own: nil, Task { try await job.run() })
+    }
+
+    /// - Parameter own: The copy that is here already, claimed.
+    private func deliver(
+        _ number: Int, own: ShardCopyID?, _ staging: Task<StagedShard, any Error>
+    ) async throws {
+        let delivery = ShardDelivery(
+            peer: peer, client: client, upload: id, number: number, isResumable: isResumable)
+        if sealing.count >= Self.sealingLimit { try await finishOldestSealing() }
+        let task = Task {
+            let staged = try await staging.value
+            return SealedCopy(shard: staged.cid, own: try await delivery.run(staged, own: own))
+        }
+        sealing.append(Sealing(number: number, staging: staging, delivery: task))
     }
 
     private func finishOldestSealing() async throws {
         let sealing = sealing[0]
-        let copy = try await sealing.task.value
+        let copy = try await sealing.delivery.value
         self.sealing.removeFirst()
-        sealed.append(copy.own ?? ShardCopyID(shard: copy.shard, generation: 0))
+        sealed[sealing.number] = copy.own ?? ShardCopyID(shard: copy.shard, generation: 0)
         claims[sealing.number] = copy.own
+    }
+
+    // MARK: Going on with an upload
+
+    /// Makes all blocks durable, but for the last bytes of the open shard.
+    ///
+    /// - Returns: Those bytes.
+    func checkpoint() async throws -> [UInt8] {
+        for one in sealing { _ = try await one.staging.value }
+        var rest: [UInt8] = []
+        if let shard, !shard.isSealed { rest = try await shard.writer.flush() }
+        if namedShardCount < shardCount {
+            try await peer.workers.run { [store = peer.store, id] in
+                try store.synchronizeStaging(upload: id.description)
+            }
+            namedShardCount = shardCount
+        }
+        return rest
+    }
+
+    /// All blocks that were put before have been put again: goes on with the open shard.
+    ///
+    /// - Parameter rest: What the last `checkpoint` of the session before returned.
+    func resume(rest: [UInt8]) async throws {
+        namedShardCount = shardCount
+        guard let shard, !shard.isSealed else { return }
+        // When that session came further, the file may have its name already.
+        if let further = peer.received.copy(of: id, number: shard.number) {
+            let (number, byteCount) = (shard.number, shard.writer.payloadEnd)
+            try await peer.workers.run { [store = peer.store, id] in
+                try store.stageAgain(
+                    further, upload: id.description, number: number, byteCount: byteCount)
+            }
+        }
+        try await shard.writer.resume(rest: rest)
+    }
+
+    private func isKnown(_ number: Int) async throws -> Bool {
+        try await peer.driver.read { [id] state in
+            state.reservation(id, number: number) != nil
+                || state.sealedShard(id, number: number) != nil
+        }
+    }
+
+    private func openShardAgain() async throws {
+        let number = shardCount
+        let (reservation, sealed) = try await peer.driver.read { [id] state in
+            (state.reservation(id, number: number), state.sealedShard(id, number: number))
+        }
+        guard reservation != nil || sealed != nil else {
+            throw UploadSessionError.notReserved(shard: number)
+        }
+        allocations = reservation?.peers ?? sealed?.copies.map(\.peer) ?? []
+        shardCount += 1
+        let writer = try await peer.store.makeRepeatingWriter(
+            upload: id.description, number: number)
+        writer.reservedByteCount = reservation?.byteCount ?? 0
+        shard = OpenShard(
+            number: number, writer: writer, isSealed: sealed != nil,
+            reservedByteCount: reservation?.byteCount ?? 0)
+    }
+
+    private func takeSealed(_ number: Int, as root: CID) async throws {
+        let record = try await peer.driver.read { [id] in $0.sealedShard(id, number: number) }
+        guard let record, record.description.cid == root else {
+            throw UploadSessionError.notTheSame(shard: number)
+        }
+        let generation = record.copy(on: peer.id)?.generation
+        sealed[number] = ShardCopyID(shard: root, generation: generation ?? 0)
+    }
+
+    /// The copy that a session before this one has put in place here.
+    private func claimOwn(_ number: Int, as root: CID) -> ShardCopyID? {
+        guard peer.received.copy(of: id, number: number)?.shard == root else { return nil }
+        return peer.store.claimNewest(of: root)
     }
 
     // MARK: End
@@ -187,6 +354,7 @@ final class UploadSession: BlockSink {
         try await closeShard()
         while !sealing.isEmpty { try await finishOldestSealing() }
         let list = shardLinks.finish()
+        let sealed = (0..<shardCount).compactMap { self.sealed[$0] }
         let record = RootRecordFile(
             upload: id, root: root, clusterDAG: list.root, name: name,
             clusterNodes: clusterNodes + list.blocks,
@@ -196,9 +364,7 @@ final class UploadSession: BlockSink {
             root: root, clusterDAG: list.root, shardCount: shardCount,
             contentByteCount: contentByteCount)
         try await peer.settle(.commitUpload(id, commit))
-        try await peer.workers.run { [store = peer.store, copies = Array(claims.values)] in
-            try store.makeReadable(copies)
-        }
+        try await peer.workers.run { [store = peer.store] in try store.makeReadable(sealed) }
         await releaseClaims()
         await removeStaging()
         peer.uploadEnded(id)
@@ -208,12 +374,7 @@ final class UploadSession: BlockSink {
     func abort(reason: String) async {
         await shard?.writer.abandon()
         shard = nil
-        for one in sealing { one.task.cancel() }
-        for one in sealing {
-            // One that failed has claimed nothing, and is why we abort.
-            if let sealed = try? await one.task.value { claims[one.number] = sealed.own }
-        }
-        sealing = []
+        await stopSealing()
         // First: on a full disk, the state may need the space to record the end.
         await removeStaging()
         do {
@@ -227,6 +388,25 @@ final class UploadSession: BlockSink {
         for (number, copy) in claims { peer.leave(copy, of: id, number: number) }
         claims = [:]
         peer.uploadEnded(id)
+    }
+
+    /// Leaves the upload to a later session, or to another process.
+    func suspend() async {
+        await shard?.writer.abandon()
+        shard = nil
+        await stopSealing()
+        for (number, copy) in claims { peer.leave(copy, of: id, number: number) }
+        claims = [:]
+    }
+
+    private func stopSealing() async {
+        for one in sealing { one.delivery.cancel() }
+        for one in sealing {
+            // One that failed has claimed nothing, and is why the upload ends here.
+            if let sealed = try? await one.delivery.value { claims[one.number] = sealed.own }
+            _ = try? await one.staging.value
+        }
+        sealing = []
     }
 
     private func releaseClaims() async {
@@ -255,22 +435,20 @@ final class UploadSession: BlockSink {
     }
 }
 
-/// Seals one shard (list nodes, index, header, fsync) and delivers it.
+/// Seals one shard: list nodes, index, header, fsync.
 ///
 /// `@unchecked Sendable`: the session hands the writer over and never touches it again.
 private struct SealJob: @unchecked Sendable {
-    let delivery: ShardDelivery
     let writer: ShardWriter
+    let listNodes: [ListNodeBlock]
 
-    func run(listNodes: [ListNodeBlock]) async throws -> SealedCopy {
-        let staged: StagedShard
+    func run() async throws -> StagedShard {
         do {
-            staged = try await writer.seal(listNodes: listNodes)
+            return try await writer.seal(listNodes: listNodes)
         } catch {
             await writer.abandon()
             throw error
         }
-        return SealedCopy(shard: staged.cid, own: try await delivery.run(staged))
     }
 }
 
@@ -279,4 +457,20 @@ private struct SealedCopy: Sendable {
     let shard: CID
     /// The copy on this peer, if there is one.
     let own: ShardCopyID?
+}
+
+/// Why an upload cannot go on.
+enum UploadSessionError: Error, CustomStringConvertible {
+    case notTheSame(shard: Int)
+    case notReserved(shard: Int)
+
+    var description: String {
+        switch self {
+        case .notReserved(let shard):
+            "the cluster's state has no shard \(shard) of the upload, which its journal has; abort it, and "
+                + "send it again"
+        case .notTheSame(let shard):
+            "shard \(shard) came out differently than before; the upload was begun by another version"
+        }
+    }
 }

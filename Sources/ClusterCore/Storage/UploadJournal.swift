@@ -1,0 +1,275 @@
+import Multiformats
+import PosixIO
+import ShardPlanner
+
+/// What an upload needs to go on from an acknowledged offset, as far as it is new.
+package struct UploadCheckpoint: Equatable, Sendable {
+    /// Bytes of the body that are acknowledged.
+    package var offset: Int
+    /// Bytes of files among them.
+    package var contentByteCount: Int
+    /// Steps of the import since the checkpoint before, encoded.
+    package var records: [UInt8]
+    /// State of whoever reads the body, encoded.
+    package var reader: [UInt8]
+    /// Content behind the last chunk.
+    package var tail: [UInt8]
+    /// The open shard file's bytes behind its last durable block of the disk.
+    package var rest: [UInt8]
+
+    package init(
+        offset: Int, contentByteCount: Int, records: [UInt8], reader: [UInt8], tail: [UInt8],
+        rest: [UInt8]
+    ) {
+        self.offset = offset
+        self.contentByteCount = contentByteCount
+        self.records = records
+        self.reader = reader
+        self.tail = tail
+        self.rest = rest
+    }
+}
+
+/// Why an upload cannot go on from its journal.
+package enum UploadJournalError: Error, CustomStringConvertible {
+    case damaged(path: String, offset: Int)
+    case otherFormat(path: String, UInt8)
+
+    package var description: String {
+        switch self {
+        case .damaged(let path, let offset):
+            "the upload's journal \(path) is damaged at byte \(offset)"
+        case .otherFormat(let path, let format):
+            "the upload's journal \(path) has format \(format), which this version does not read"
+        }
+    }
+}
+
+/// The file from which an upload goes on: frames of a length (four bytes), a check of the length (four),
+/// the XXH64 of the payload (eight) and the payload. The first payload opens the upload, each other one
+/// is a checkpoint (`rfcs/0009-resumable-uploads.md`).
+///
+/// Calls block and belong on workers.
+///
+/// `@unchecked Sendable`: one task at a time uses it.
+package final class UploadJournal: @unchecked Sendable {
+    private static let format: UInt8 = 1
+    private static let headByteCount = 16
+    /// A journal is written anew when so much of it is of no more use, and more than what is.
+    static let wasteByteLimit = 64 << 20
+
+    private let path: String
+    private var file: FileDescriptor
+    private var end: Int
+    private var wasteByteCount = 0
+    /// Content offset of the last tail's end, and its length: what the next one may share with it.
+    private var lastContentEnd = 0
+    private var lastTailByteCount = 0
+    /// The last tail that was read.
+    private var tail: [UInt8] = []
+
+    private init(path: String, file: FileDescriptor, end: Int) {
+        self.path = path
+        self.file = file
+        self.end = end
+    }
+
+    /// Makes a journal.
+    ///
+    /// - Parameter opening: What opened the upload.
+    package static func create(_ path: String, opening: [UInt8]) throws -> UploadJournal {
+        // A process may have been killed between making it and answering.
+        try FileSystem.removeFile(path)
+        let journal = UploadJournal(
+            path: path, file: try FileDescriptor(path, for: .create, permissions: 0o600), end: 0)
+        try journal.append(frame: [format] + opening)
+        try journal.file.synchronize()
+        try FileSystem.synchronizeDirectory(FileSystem.directory(of: path))
+        return journal
+    }
+
+    /// Opens a journal, to be read to its end before anything is appended.
+    ///
+    /// - Returns: The journal, and what opened the upload; `nil` when not even that is whole.
+    package static func open(
+        _ path: String
+    ) throws -> (journal: UploadJournal, opening: [UInt8])? {
+        let file = try FileDescriptor(path, for: .update)
+        let journal = UploadJournal(path: path, file: file, end: 0)
+        guard let opening = try journal.nextFrame() else { return nil }
+        guard opening.first == format else {
+            throw UploadJournalError.otherFormat(path: path, opening.first ?? 0)
+        }
+        return (journal, Array(opening.dropFirst()))
+    }
+
+    /// The next checkpoint, with its whole tail; `nil` at the end, where what a cut write has left is cut
+    /// off.
+    package func next() throws -> UploadCheckpoint? {
+        let start = end
+        guard let frame = try nextFrame() else {
+            tail = []
+            try file.truncate(to: end)
+            return nil
+        }
+        guard let checkpoint = Self.decode(frame, after: &tail) else {
+            throw UploadJournalError.damaged(path: path, offset: start)
+        }
+        note(checkpoint)
+        return checkpoint
+    }
+
+    /// Makes a checkpoint durable.
+    package func append(_ checkpoint: UploadCheckpoint) throws {
+        // The tails are pieces of one content, so they overlap by what both have of it.
+        let overlap = max(
+            0, lastContentEnd - (checkpoint.contentByteCount - checkpoint.tail.count))
+        let shared = min(overlap, lastTailByteCount, checkpoint.tail.count)
+        let added = Array(checkpoint.tail.dropFirst(shared))
+        try append(frame: Self.encode(checkpoint, drop: lastTailByteCount - shared, adding: added))
+        try file.synchronizeData()
+        wasteByteCount += lastTailByteCount - shared
+        note(checkpoint)
+        if wasteByteCount > Self.wasteByteLimit, wasteByteCount > end / 2 {
+            try rewrite()
+        }
+    }
+
+    /// The upload is complete, and nothing goes on from here: leaves only how long it was.
+    package func close(_ opening: [UInt8], offset: Int) throws {
+        try replace { new in
+            try new.append(frame: [Self.format] + opening)
+            let end = UploadCheckpoint(
+                offset: offset, contentByteCount: 0, records: [], reader: [], tail: [], rest: [])
+            try new.append(frame: Self.encode(end, drop: 0, adding: []))
+        }
+    }
+
+    package static func remove(_ path: String) throws {
+        try FileSystem.removeFile(path)
+        try FileSystem.removeFile(path + FileSystem.unfinishedSuffix)
+        try FileSystem.synchronizeDirectory(FileSystem.directory(of: path))
+    }
+
+    // MARK: - Frames
+
+    private func note(_ checkpoint: UploadCheckpoint) {
+        lastContentEnd = checkpoint.contentByteCount
+        lastTailByteCount = checkpoint.tail.count
+    }
+
+    private func append(frame payload: [UInt8]) throws {
+        let bytes = Self.head(of: payload) + payload
+        try file.writeAll(bytes, at: end)
+        end += bytes.count
+    }
+
+    private static func head(of payload: [UInt8]) -> [UInt8] {
+        let length = littleEndian(UInt32(payload.count))
+        return length + check(length) + littleEndian(XXH64.hash(payload))
+    }
+
+    private static func check(_ length: [UInt8]) -> [UInt8] {
+        littleEndian(UInt32(truncatingIfNeeded: XXH64.hash(length)))
+    }
+
+    private static func littleEndian<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {
+        withUnsafeBytes(of: number.littleEndian) { Array($0) }
+    }
+
+    /// The payload of the frame at `end`, which moves behind it; `nil` when there is none that is whole.
+    ///
+    /// - Throws: `damaged` when what is not whole cannot be a last frame that was cut.
+    private func nextFrame() throws -> [UInt8]? {
+        let left = try file.loadByteCount() - end
+        guard left >= Self.headByteCount else { return nil }
+        let head = try file.readAll(count: Self.headByteCount, at: end)
+        let damaged = UploadJournalError.damaged(path: path, offset: end)
+        guard Self.check(Array(head[..<4])) == Array(head[4..<8]) else {
+            // Space that was given to the file, and then not written, is zero.
+            guard try file.readAll(count: left, at: end).allSatisfy({ $0 == 0 }) else {
+                throw damaged
+            }
+            return nil
+        }
+        let count = head[..<4].reversed().reduce(0) { $0 << 8 | Int($1) }
+        guard left >= Self.headByteCount + count else { return nil }
+        let payload = try file.readAll(count: count, at: end + Self.headByteCount)
+        guard Self.littleEndian(XXH64.hash(payload)) == Array(head[8...]) else {
+            guard left == Self.headByteCount + count else { throw damaged }
+            return nil
+        }
+        end += Self.headByteCount + count
+        return payload
+    }
+
+    private static func encode(
+        _ checkpoint: UploadCheckpoint, drop: Int, adding: [UInt8]
+    ) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for number in [checkpoint.offset, checkpoint.contentByteCount, drop] {
+            Varint.append(UInt64(number), to: &bytes)
+        }
+        for run in [adding, checkpoint.rest, checkpoint.reader, checkpoint.records] {
+            Varint.append(UInt64(run.count), to: &bytes)
+            bytes.append(contentsOf: run)
+        }
+        return bytes
+    }
+
+    /// - Parameter tail: That of the checkpoint before; becomes that of this one.
+    private static func decode(_ bytes: [UInt8], after tail: inout [UInt8]) -> UploadCheckpoint? {
+        bytes.withUnsafeBytes { bytes in
+            var position = 0
+            func number() -> Int? {
+                (try? Varint.decode(bytes, at: &position)).flatMap { Int(exactly: $0) }
+            }
+            func run() -> [UInt8]? {
+                guard let count = number(), count <= bytes.count - position else { return nil }
+                defer { position += count }
+                return Array(bytes[position..<position + count])
+            }
+            guard let offset = number(), let contentByteCount = number(), let drop = number(),
+                drop <= tail.count, let added = run(), let rest = run(), let reader = run(),
+                let records = run(), position == bytes.count
+            else { return nil }
+            tail.removeFirst(drop)
+            tail.append(contentsOf: added)
+            return UploadCheckpoint(
+                offset: offset, contentByteCount: contentByteCount, records: records,
+                reader: reader, tail: tail, rest: rest)
+        }
+    }
+
+    // MARK: - Writing anew
+
+    /// Leaves out tails that others have replaced.
+    private func rewrite() throws {
+        try replace { new in
+            guard let (old, opening) = try Self.open(path) else {
+                throw UploadJournalError.damaged(path: path, offset: 0)
+            }
+            try new.append(frame: [Self.format] + opening)
+            var last: UploadCheckpoint?
+            while let checkpoint = try old.next() {
+                if let last { try new.append(frame: Self.encode(last, drop: 0, adding: [])) }
+                last = checkpoint
+            }
+            if let last { try new.append(frame: Self.encode(last, drop: 0, adding: last.tail)) }
+        }
+        wasteByteCount = 0
+    }
+
+    private func replace(_ write: (UploadJournal) throws -> Void) throws {
+        let newPath = path + FileSystem.unfinishedSuffix
+        try FileSystem.removeFile(newPath)
+        let new = UploadJournal(
+            path: path, file: try FileDescriptor(newPath, for: .create, permissions: 0o600), end: 0)
+        try write(new)
+        try new.file.synchronize()
+        try FileSystem.rename(newPath, to: path)
+        try FileSystem.synchronizeDirectory(FileSystem.directory(of: path))
+        file = new.file
+        end = new.end
+    }
+}

@@ -1,0 +1,107 @@
+import ClusterCore
+import Foundation
+import Logging
+import Pinset
+import ShardPlanner
+
+/// The uploads of this peer that are resources.
+actor OpenUploads {
+    /// Uploads that are kept in memory although nobody uses them now.
+    private static let idleLimit = 8
+    private static let sweepInterval = Duration.seconds(15)
+    private static let idlePatience = Duration.seconds(60)
+
+    private let maker: UploadMaker
+    /// How long nobody needs to touch an upload before it is aborted.
+    private let lease: Duration
+    private var resources: [UploadID: UploadResource] = [:]
+    /// Requests that use a resource, or are about to.
+    private var userCounts: [UploadID: Int] = [:]
+    /// Uploads that may be in memory, the last used last.
+    private var recent: [UploadID] = []
+
+    init(maker: UploadMaker, lease: Duration) {
+        self.maker = maker
+        self.lease = lease
+    }
+
+    /// Opens an upload.
+    func open(_ opening: UploadOpening) async throws -> UploadResource {
+        let resource = try await maker.open(opening)
+        resources[resource.id] = resource
+        recent.append(resource.id)
+        await freeMemory()
+        return resource
+    }
+
+    /// Uses an upload of this peer; whether there is one, its use tells.
+    func using<Result: Sendable>(
+        _ id: UploadID, _ body: (UploadResource) async throws -> Result
+    ) async throws -> Result {
+        let resource = resources[id] ?? UploadResource(id: id, maker: maker)
+        resources[id] = resource
+        userCounts[id, default: 0] += 1
+        recent.removeAll { $0 == id }
+        recent.append(id)
+        defer {
+            userCounts[id, default: 1] -= 1
+            if userCounts[id] == 0 { userCounts[id] = nil }
+        }
+        await freeMemory()
+        return try await body(resource)
+    }
+
+    /// Seconds after which an upload is aborted unless it is touched.
+    nonisolated var leaseSeconds: Int64 { lease.components.seconds }
+
+    /// Frees memory, and aborts uploads that nobody has touched for long, until the task is cancelled.
+    func sweep() async throws {
+        while true {
+            await forgetUnused()
+            await abortAbandoned()
+            try await Task.sleep(for: Self.sweepInterval)
+        }
+    }
+
+    /// Leaves in memory what is in use, and what was in use last.
+    private func freeMemory() async {
+        while recent.count > Self.idleLimit, let oldest = recent.first {
+            recent.removeFirst()
+            await resources[oldest]?.unload()
+        }
+    }
+
+    private func forgetUnused() async {
+        for (id, resource) in resources {
+            if let time = await resource.idleTime, time > Self.idlePatience {
+                await resource.unload()
+            }
+            guard userCounts[id] == nil, await !resource.isInMemory, userCounts[id] == nil else {
+                continue
+            }
+            resources[id] = nil
+            recent.removeAll { $0 == id }
+        }
+    }
+
+    private func abortAbandoned() async {
+        for id in maker.peer.journals.uploads {
+            do {
+                switch try await maker.state(of: id) {
+                case .open(let untouched) where untouched > lease:
+                    maker.log.notice("aborting an abandoned upload", metadata: ["upload": "\(id)"])
+                    try await using(id) {
+                        try await $0.abort(
+                            reason: "nobody has sent anything for \(leaseSeconds) s")
+                    }
+                case .open, .ended: break
+                case .forgotten: try await maker.forget(id)
+                }
+            } catch {
+                maker.log.warning(
+                    "an abandoned upload could not be aborted; it is tried again",
+                    metadata: ["upload": "\(id)", "error": "\(error)"])
+            }
+        }
+    }
+}

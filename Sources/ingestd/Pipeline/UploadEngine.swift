@@ -1,0 +1,171 @@
+import ClusterCore
+import Foundation
+import Hummingbird
+import ImportPipeline
+import Importer
+import IngestAPI
+import NIOCore
+import Pinset
+import PosixIO
+
+/// What opened an upload, as its journal keeps it.
+struct UploadOpening: Codable, Sendable {
+    /// Without what tells the format.
+    var query: String
+    var format: String
+    var filename: String
+    /// The boundary of the form, if there is one.
+    var boundary: String?
+    /// What durations in the query count from.
+    var openedAt: WallTime
+    /// Bytes of the whole upload, if the client has said that.
+    var length: Int?
+}
+
+/// An upload that is taken in here, with a journal from which another process can go on.
+///
+/// `@unchecked Sendable`: one task at a time uses it; `UploadResource` sees to that.
+final class UploadEngine: @unchecked Sendable {
+    /// What is not acknowledged yet is at most this, beside what is on the wire.
+    static let windowByteCount = 64 << 20
+
+    private struct ReaderState: Codable {
+        var form: UploadReader.State?
+        var length: Int?
+    }
+
+    private let content: any ResumableContent
+    private let session: UploadSession
+    private let journal: UploadJournal
+    private let opening: UploadOpening
+    private let peer: LocalPeer
+    /// Bytes that are durable with all that goes on from them.
+    private(set) var offset = 0
+    /// Bytes of the whole upload, once the client has said that.
+    private(set) var length: Int?
+    private var takenByteCount = 0
+
+    /// - Parameter journal: New, or read to its end by `replay`.
+    init(
+        content: any ResumableContent, session: UploadSession, journal: UploadJournal,
+        opening: UploadOpening, peer: LocalPeer
+    ) {
+        self.content = content
+        self.session = session
+        self.journal = journal
+        self.opening = opening
+        self.peer = peer
+        length = opening.length
+    }
+
+    /// Comes to where the journal ends.
+    func replay() async throws {
+        var last: UploadCheckpoint?
+        while let checkpoint = try await peer.workers.run({ [journal] in try journal.next() }) {
+            let records = try checkpoint.records.withUnsafeBytes {
+                try ImportRecord.decodeAll($0)
+            }
+            for record in records { try await content.replay(record) }
+            last = checkpoint
+        }
+        guard let last else { return }
+        let state = try JSONDecoder().decode(ReaderState.self, from: Data(last.reader))
+        try await session.resume(rest: last.rest)
+        try await content.resume(form: state.form, tail: last.tail)
+        length = state.length
+        offset = last.offset
+        takenByteCount = offset
+    }
+
+    /// - Throws: A `Problem` when the client has said another length before.
+    func announce(length: Int) throws {
+        guard self.length == nil || self.length == length else {
+            throw Problem(
+                .lengthMismatch,
+                "the upload was said to have \(self.length ?? 0) bytes, and now \(length)")
+        }
+        self.length = length
+    }
+
+    /// Takes bytes until they end; all that came is acknowledged then.
+    ///
+    /// - Parameter wasWhole: Told after the body, whether it was that.
+    /// - Throws: `UploadInterrupted` when the body was cut; after anything else this is of no more use.
+    func append(_ body: UploadBody, wasWhole: () async -> Bool) async throws {
+        var interruption: (any Error)?
+        while true {
+            let piece: ByteBuffer
+            do {
+                guard let next = try await body.next() else { break }
+                piece = next
+            } catch {
+                interruption = error
+                break
+            }
+            takenByteCount += piece.readableBytes
+            if let length, takenByteCount > length {
+                throw Problem(
+                    .lengthMismatch, "the upload was said to have \(length) bytes, and more came")
+            }
+            try await content.prepare()
+            try await content.take(piece)
+            if takenByteCount - offset >= Self.windowByteCount { try await checkpoint() }
+        }
+        if takenByteCount > offset { try await checkpoint() }
+        guard interruption == nil, await wasWhole() else {
+            throw UploadInterrupted(
+                offset: offset, cause: interruption.map { "\($0)" } ?? "it ended early")
+        }
+    }
+
+    /// All bytes are here: makes the root visible.
+    func finish() async throws -> ImportedEntry {
+        if let length, length != offset {
+            throw Problem(
+                .lengthMismatch,
+                "the upload was said to have \(length) bytes, and to be complete after \(offset)")
+        }
+        let root = try await content.finish()
+        try await session.commit(
+            root: root.cid, contentByteCount: Int(content.contentByteCount))
+        let opening = try JSONEncoder().encode(opening)
+        try await peer.workers.run { [journal, offset] in
+            try journal.close(Array(opening), offset: offset)
+        }
+        return root
+    }
+
+    /// Leaves the upload to another engine.
+    func suspend() async {
+        await content.abandon()
+        await session.suspend()
+    }
+
+    /// Gives the upload up.
+    func abort(reason: String) async {
+        await content.abandon()
+        await session.abort(reason: reason)
+    }
+
+    private func checkpoint() async throws {
+        let imported = try await content.checkpoint()
+        let rest = try await session.checkpoint()
+        let state = ReaderState(form: content.form, length: length)
+        let checkpoint = UploadCheckpoint(
+            offset: takenByteCount, contentByteCount: Int(content.contentByteCount),
+            records: imported.records, reader: Array(try JSONEncoder().encode(state)),
+            tail: imported.tail, rest: rest)
+        try await peer.workers.run { [journal] in try journal.append(checkpoint) }
+        offset = takenByteCount
+    }
+}
+
+/// The body of a request for an upload did not come whole. The upload goes on from what came.
+struct UploadInterrupted: Error, CustomStringConvertible {
+    let offset: Int
+    let cause: String
+
+    var description: String {
+        "the request's body was cut (\(cause)); go on with the upload from byte \(offset)"
+    }
+}

@@ -1,0 +1,197 @@
+import ClusterCore
+import Foundation
+import ImportPipeline
+import Importer
+import IngestAPI
+import Logging
+import Multiformats
+import Pinset
+import PosixIO
+import ShardPlanner
+
+/// Begins uploads, and goes on with those that have a journal.
+struct UploadMaker: Sendable {
+    let peer: LocalPeer
+    /// `nil` where there are no other peers.
+    let client: PeerClient?
+    let slabs: SlabPool
+    let log: Logger
+
+    /// How long the log has for saying that it takes commands.
+    private static let logPatience = Duration.milliseconds(4_500)
+
+    /// Without the log nothing can be agreed on; that is said before an upload begins.
+    func checkLog() async throws {
+        guard client != nil, !(await peer.catchUp(within: Self.logPatience)) else { return }
+        throw Problem(
+            .unavailable,
+            "nothing can be written through this peer now: the cluster's log (etcd) does not answer it, "
+                + "so peers cannot agree; reads go on; try again, or another peer",
+            retryAfterSeconds: 5)
+    }
+
+    /// What the state is told of an upload.
+    func options(
+        _ parameters: AddParameters, expectedByteCount: Int?
+    ) throws -> UploadOptions {
+        let pin = parameters.pin
+        return UploadOptions(
+            name: pin.name, policy: try AllocationPolicy(pin),
+            shardLimitByteCount: parameters.shardByteLimit, coordinator: peer.id,
+            expireAt: pin.expireAt.map { LogTime($0) }, metadata: PinMetadata(pin.metadata),
+            expectedByteCount: expectedByteCount)
+    }
+
+    // MARK: - Uploads that can go on
+
+    /// Opens an upload.
+    func open(_ opening: UploadOpening) async throws -> UploadResource {
+        let id = UploadID.random()
+        let bytes = Array(try JSONEncoder().encode(opening))
+        let journal = try await peer.workers.run { [journals = peer.journals] in
+            try journals.create(id, opening: bytes)
+        }
+        do {
+            let engine = try await makeEngine(id, opening, journal, isResumed: false)
+            return UploadResource(id: id, maker: self, engine: engine)
+        } catch {
+            try await forget(id)
+            throw error
+        }
+    }
+
+    /// Comes to where the journal of an upload ends.
+    func load(_ id: UploadID) async throws -> UploadEngine {
+        try await checkIsOpen(id)
+        guard peer.journals.uploads.contains(id) else {
+            throw Problem(
+                .conflict,
+                "upload \(id) is a single request, which cannot be gone on with; GET tells how it is doing"
+            )
+        }
+        let found = try await peer.workers.run { [path = peer.journals.path(of: id)] in
+            try UploadJournal.open(path)
+        }
+        guard let (journal, bytes) = found else {
+            throw UploadJournalError.damaged(path: peer.journals.path(of: id), offset: 0)
+        }
+        let opening = try JSONDecoder().decode(UploadOpening.self, from: Data(bytes))
+        let engine = try await makeEngine(id, opening, journal, isResumed: true)
+        do {
+            try await engine.replay()
+        } catch {
+            await engine.suspend()
+            throw error
+        }
+        return engine
+    }
+
+    enum State: Sendable {
+        /// Nothing has been sent for this long.
+        case open(untouched: Duration)
+        /// Its end is remembered.
+        case ended
+        case forgotten
+    }
+
+    /// What the state knows of an upload.
+    func record(of id: UploadID) async throws -> UploadRecord? {
+        try await peer.driver.read { $0.upload(id) }
+    }
+
+    /// How an upload with a journal is doing.
+    func state(of id: UploadID) async throws -> State {
+        guard let record = try await record(of: id) else { return .forgotten }
+        switch record.phase {
+        case .aborted: return .forgotten
+        case .committed: return .ended
+        case .open: break
+        }
+        let status = try await peer.workers.run { [path = peer.journals.path(of: id)] in
+            try FileSystem.loadStatus(path)
+        }
+        let now = LogTime.wallClock().millisecondsSinceEpoch / 1000
+        return .open(untouched: .seconds(max(0, Int64(now) - (status?.modifiedSeconds ?? 0))))
+    }
+
+    /// What is known of an upload that has been complete: its length and its root.
+    func completed(_ id: UploadID) async throws -> (length: Int, root: CID)? {
+        guard case .committed(let root, _) = try await record(of: id)?.phase,
+            peer.journals.uploads.contains(id)
+        else { return nil }
+        let length = try await peer.workers.run { [path = peer.journals.path(of: id)] in
+            guard let (journal, _) = try UploadJournal.open(path) else { return 0 }
+            var length = 0
+            while let checkpoint = try journal.next() { length = checkpoint.offset }
+            return length
+        }
+        return (length, root)
+    }
+
+    /// Removes an upload's journal.
+    func forget(_ id: UploadID) async throws {
+        try await peer.workers.run { [journals = peer.journals] in try journals.remove(id) }
+    }
+
+    /// Ends an upload whose journal is of no use.
+    func abort(_ id: UploadID, reason: String) async throws {
+        try await checkIsOpen(id)
+        try await peer.perform(.abortUpload(id, reason: reason))
+        peer.uploadEnded(id)
+    }
+
+    /// - Throws: What has become of the upload otherwise.
+    private func checkIsOpen(_ id: UploadID) async throws {
+        guard let record = try await record(of: id) else {
+            throw Problem(.uploadNotFound, "there is no upload \(id), or it ended long ago")
+        }
+        switch record.phase {
+        case .committed(let root, _):
+            throw Problem(.uploadComplete, "upload \(id) is complete; its root is \(root)")
+        case .aborted(let reason, _):
+            throw Problem(.uploadGone, "upload \(id) was aborted: \(reason)")
+        case .open: break
+        }
+        guard record.options.coordinator == peer.id else {
+            throw Problem(
+                .unavailable,
+                "peer \(record.options.coordinator) takes upload \(id) in; send its requests there")
+        }
+    }
+
+    private func makeEngine(
+        _ id: UploadID, _ opening: UploadOpening, _ journal: UploadJournal, isResumed: Bool
+    ) async throws -> UploadEngine {
+        let parameters = try AddParameters(
+            parsing: QueryString.parse(opening.query), now: opening.openedAt)
+        let session = try await UploadSession(
+            peer: peer, client: client, id: id,
+            options: try options(parameters, expectedByteCount: opening.length),
+            isResumable: true, isResumed: isResumed, log: log, report: { _, _ in })
+        do {
+            return UploadEngine(
+                content: try makeContent(parameters, opening, session), session: session,
+                journal: journal, opening: opening, peer: peer)
+        } catch {
+            if isResumed {
+                await session.suspend()
+            } else {
+                await session.abort(reason: "\(error)")
+            }
+            throw error
+        }
+    }
+
+    private func makeContent(
+        _ parameters: AddParameters, _ opening: UploadOpening, _ session: UploadSession
+    ) throws -> any ResumableContent {
+        let pipeline = try ImportPipeline(
+            options: parameters.importOptions(), sink: session, scratch: peer.scratch,
+            workers: peer.workers, slabs: slabs, isRecorded: true)
+        guard let boundary = opening.boundary else {
+            return try RawFileContent(name: opening.filename, pipeline: pipeline)
+        }
+        return FileTreeContent(
+            boundary: try MultipartBoundary(Array(boundary.utf8)), pipeline: pipeline)
+    }
+}

@@ -1,0 +1,163 @@
+import ClusterCore
+import Foundation
+import ImportPipeline
+import Importer
+import IngestAPI
+import Logging
+import Pinset
+import ShardPlanner
+
+/// One upload that is taken in by this peer, request after request.
+///
+/// A request ends the one before it, which its client has given up: connections break without a word.
+actor UploadResource {
+    let id: UploadID
+    private let maker: UploadMaker
+    private var engine: UploadEngine?
+    private var isBusy = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+    /// Ends what is under way.
+    private var interrupt: (@Sendable () -> Void)?
+    private(set) var lastUse = ContinuousClock.now
+
+    init(id: UploadID, maker: UploadMaker, engine: UploadEngine? = nil) {
+        self.id = id
+        self.maker = maker
+        self.engine = engine
+    }
+
+    /// Where the upload stands.
+    struct Progress: Sendable {
+        var offset: Int
+        var length: Int?
+    }
+
+    /// Waits for its turn; an append under way is ended first, and what it got is acknowledged.
+    func progress() async throws -> Progress {
+        try await exclusively {
+            let engine = try await loaded()
+            return Progress(offset: engine.offset, length: engine.length)
+        }
+    }
+
+    /// Appends a body at an offset.
+    ///
+    /// - Parameters:
+    ///   - offset: Where the client believes the upload to stand.
+    ///   - isLast: Nothing follows; the root is made visible.
+    ///   - endsAtLength: So it is when all bytes are here.
+    ///   - wasWhole: Told after the body, whether it was that, and was not cut.
+    ///   - interrupt: Ends the body.
+    /// - Returns: Where the upload stands now, and its root if it is complete.
+    func append(
+        _ body: UploadBody, at offset: Int, length: Int?, isLast: Bool, endsAtLength: Bool,
+        wasWhole: @escaping @Sendable () async -> Bool, interrupt: @escaping @Sendable () -> Void
+    ) async throws -> (progress: Progress, root: ImportedEntry?) {
+        try await exclusively {
+            let engine = try await loaded()
+            guard engine.offset == offset else {
+                throw Problem(.offsetMismatch, at: engine.offset, insteadOf: offset)
+            }
+            if let length { try engine.announce(length: length) }
+            self.interrupt = interrupt
+            defer { self.interrupt = nil }
+            nonisolated(unsafe) let body = body
+            // A task of its own: what it does is not to be cancelled in the middle.
+            let task = Task {
+                try await engine.append(body, wasWhole: wasWhole)
+                let isEnd = isLast || endsAtLength && engine.length == engine.offset
+                return isEnd ? try await engine.finish() : nil
+            }
+            let root: ImportedEntry?
+            do {
+                root = try await task.value
+            } catch {
+                await giveUp(after: error)
+                throw error
+            }
+            let progress = Progress(offset: engine.offset, length: engine.length)
+            if root != nil { self.engine = nil }
+            return (progress, root)
+        }
+    }
+
+    /// Aborts the upload.
+    func abort(reason: String) async throws {
+        try await exclusively {
+            // What the journal cannot tell any more need not keep the upload from ending.
+            if engine == nil { engine = try? await maker.load(id) }
+            if let engine {
+                await engine.abort(reason: reason)
+            } else {
+                try await maker.abort(id, reason: reason)
+            }
+            engine = nil
+            try await maker.forget(id)
+        }
+    }
+
+    /// Frees the memory of an upload that nobody uses now.
+    func unload() async {
+        guard !isBusy, let engine else { return }
+        isBusy = true
+        self.engine = nil
+        await engine.suspend()
+        leave()
+    }
+
+    /// How long the upload has been in memory without being used; `nil` when it is neither.
+    var idleTime: Duration? {
+        isBusy || engine == nil ? nil : lastUse.duration(to: .now)
+    }
+
+    private static let faultsOfContent: Set<ErrorCode> = [
+        .badMultipart, .badPath, .severalRoots, .emptyUpload, .blockTooLarge, .pathConflict,
+        .lengthMismatch,
+    ]
+
+    var isInMemory: Bool { isBusy || engine != nil }
+
+    // MARK: - Turns
+
+    private func exclusively<Result: Sendable>(
+        _ body: () async throws -> Result
+    ) async throws -> Result {
+        interrupt?()
+        while isBusy {
+            await withCheckedContinuation { waiting.append($0) }
+        }
+        isBusy = true
+        defer { leave() }
+        return try await body()
+    }
+
+    private func leave() {
+        isBusy = false
+        lastUse = .now
+        if !waiting.isEmpty { waiting.removeFirst().resume() }
+    }
+
+    private func loaded() async throws -> UploadEngine {
+        if let engine { return engine }
+        let engine = try await maker.load(id)
+        self.engine = engine
+        return engine
+    }
+
+    /// What is wrong with the bytes stays wrong; after anything else the upload goes on from its journal.
+    private func giveUp(after error: any Error) async {
+        guard let engine else { return }
+        if error is UploadInterrupted { return }
+        self.engine = nil
+        let problem = Problem(error)
+        guard Self.faultsOfContent.contains(problem.code) else { return await engine.suspend() }
+        await engine.abort(reason: problem.message)
+        do {
+            try await maker.forget(id)
+        } catch {
+            maker.log.error(
+                "the journal of an upload could not be removed; a restart does it",
+                metadata: ["upload": "\(id)", "error": "\(error)"])
+        }
+    }
+}

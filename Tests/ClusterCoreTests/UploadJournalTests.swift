@@ -1,0 +1,110 @@
+import PosixIO
+import Testing
+
+@testable import ClusterCore
+
+struct UploadJournalTests {
+    private let fixture: StoreFixture
+    private var path: String { fixture.directory + "/journal" }
+
+    init() throws {
+        fixture = try StoreFixture()
+    }
+
+    /// A content of which ever more is cut into chunks, in checkpoints of 1000 bytes.
+    private static func checkpoints(_ count: Int) -> [UploadCheckpoint] {
+        var chunkedByteCount = 0
+        return (1...count).map { number in
+            let end = number * 1000
+            if number.isMultiple(of: 4) { chunkedByteCount = end - 700 }
+            return UploadCheckpoint(
+                offset: end + 200, contentByteCount: end, records: [UInt8(number), 7],
+                reader: Array("\(number)".utf8),
+                tail: (chunkedByteCount..<end).map { UInt8(truncatingIfNeeded: $0 &* 31) },
+                rest: [UInt8](repeating: 9, count: number))
+        }
+    }
+
+    private func load() throws -> [UploadCheckpoint] {
+        let (journal, opening) = try #require(try UploadJournal.open(path))
+        #expect(opening == [1, 2, 3])
+        var found: [UploadCheckpoint] = []
+        while let checkpoint = try journal.next() { found.append(checkpoint) }
+        return found
+    }
+
+    @Test func whatWasAppendedIsReadWithWholeTails() throws {
+        let wanted = Self.checkpoints(10)
+        let journal = try UploadJournal.create(path, opening: [1, 2, 3])
+        for checkpoint in wanted { try journal.append(checkpoint) }
+        #expect(try load() == wanted)
+        let byteCount = try FileSystem.loadFile(path).count
+        #expect(byteCount < 10 * 1000 + 10 * 100, "each byte of a tail is there once")
+    }
+
+    @Test func aJournalThatWasReadGoesOn() throws {
+        let wanted = Self.checkpoints(10)
+        let journal = try UploadJournal.create(path, opening: [1, 2, 3])
+        for checkpoint in wanted.prefix(5) { try journal.append(checkpoint) }
+        let (again, _) = try #require(try UploadJournal.open(path))
+        while try again.next() != nil {}
+        for checkpoint in wanted.dropFirst(5) { try again.append(checkpoint) }
+        #expect(try load() == wanted)
+    }
+
+    /// Power may go at any byte of an append.
+    @Test func aCutAtAnyByteLosesTheLastCheckpointAlone() throws {
+        let wanted = Self.checkpoints(3)
+        let journal = try UploadJournal.create(path, opening: [1, 2, 3])
+        for checkpoint in wanted.dropLast() { try journal.append(checkpoint) }
+        let before = try FileSystem.loadFile(path).count
+        try journal.append(wanted[2])
+        let whole = try FileSystem.loadFile(path)
+        for byteCount in before..<whole.count {
+            try FileSystem.saveFile(path, Array(whole[..<byteCount]))
+            #expect(try load() == wanted.dropLast(), "cut at byte \(byteCount)")
+            #expect(try FileSystem.loadFile(path).count == before)
+        }
+        let zeros = [UInt8](repeating: 0, count: 4096)
+        try FileSystem.saveFile(path, Array(whole[..<before]) + zeros)
+        #expect(try load() == wanted.dropLast())
+    }
+
+    @Test func aDamagedByteBeforeTheLastCheckpointIsNamed() throws {
+        let journal = try UploadJournal.create(path, opening: [1, 2, 3])
+        for checkpoint in Self.checkpoints(2) { try journal.append(checkpoint) }
+        let end = try FileSystem.loadFile(path).count
+        try journal.append(Self.checkpoints(3)[2])
+        let whole = try FileSystem.loadFile(path)
+        for offset in 0..<end {
+            var bytes = whole
+            bytes[offset] ^= 0x20
+            try FileSystem.saveFile(path, bytes)
+            #expect(throws: UploadJournalError.self, "byte \(offset)") { _ = try load() }
+        }
+    }
+
+    @Test func aJournalOfManyReplacedTailsIsWrittenAnew() throws {
+        let journal = try UploadJournal.create(path, opening: [1, 2, 3])
+        let tailByteCount = 1 << 20
+        var wanted: [UploadCheckpoint] = []
+        for number in 1...100 {
+            let checkpoint = UploadCheckpoint(
+                offset: number * tailByteCount, contentByteCount: number * tailByteCount,
+                records: [UInt8(number)], reader: [],
+                tail: [UInt8](repeating: UInt8(number), count: tailByteCount), rest: [])
+            try journal.append(checkpoint)
+            wanted.append(checkpoint)
+        }
+        let byteCount = try FileDescriptor(path, for: .read).loadByteCount()
+        #expect(byteCount < UploadJournal.wasteByteLimit)
+        let found = try load()
+        #expect(found.map(\.records) == wanted.map(\.records))
+        #expect(found.last == wanted.last)
+    }
+
+    @Test func aJournalThatWasNotBegunIsNone() throws {
+        try FileSystem.saveFile(path, [1, 0, 0])
+        #expect(try UploadJournal.open(path) == nil)
+    }
+}

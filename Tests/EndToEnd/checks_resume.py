@@ -1,0 +1,322 @@
+"""Uploads that are sent in pieces and go on after failures of the daemon, the network and the client."""
+import time
+
+from cluster import Cluster, copies
+from daemon import eventually, expect
+from forms import Entry, Form, add, random_bytes
+from wire import Exchange, WireError, query
+
+MIB = 1 << 20
+# What an answer can be lost with: the daemon acknowledges at least so often.
+WINDOW_BYTES = 64 * MIB
+PARTIAL_UPLOAD = ('Content-Type', 'application/partial-upload')
+UNKNOWN_UPLOAD = '0123456789abcdef' * 2
+
+
+class Resumable:
+    """One upload, by *Resumable Uploads for HTTP*."""
+
+    def __init__(self, daemon, headers=(), **parameters):
+        self._daemon = daemon
+        answer = daemon.api.request('POST', query('/uploads', **parameters), list(headers))
+        expect(answer.status == 201 and answer.headers.get('upload-complete') == '?0', 'no upload is opened: %s', answer)
+        self.path = answer.headers['location']
+        expect(answer.headers.get('upload-offset') == '0', 'a new upload stands at %s', answer.headers)
+
+    def head(self):
+        """(offset, whether it is complete, root)"""
+        answer = self._daemon.api.request('HEAD', self.path)
+        expect(answer.status == 200, 'HEAD of an upload: %s', answer)
+        headers = answer.headers
+        return int(headers['upload-offset']), headers['upload-complete'] == '?1', headers.get('upload-root')
+
+    def patch(self, offset, body, *headers, is_last=False):
+        complete = ('Upload-Complete', '?1' if is_last else '?0')
+        return self._daemon.api.request(
+            'PATCH', self.path, [PARTIAL_UPLOAD, ('Upload-Offset', str(offset)), complete, *headers], body)
+
+    def begin_patch(self, offset, length, is_last=False):
+        """A request whose body is still to be sent."""
+        return Exchange(self._daemon.api, 'PATCH', self.path, [
+            PARTIAL_UPLOAD, ('Upload-Offset', str(offset)), ('Upload-Complete', '?1' if is_last else '?0'),
+            ('Content-Length', str(length))])
+
+    def send(self, content, size=None):
+        """All of it, in requests of this size; the root."""
+        offset = 0
+        while True:
+            piece = content[offset:offset + (size or len(content))]
+            is_last = offset + len(piece) == len(content)
+            answer = self.patch(offset, piece, is_last=is_last)
+            expect(answer.status == (200 if is_last else 204), 'a piece at %d is not taken: %s', offset, answer)
+            offset += len(piece)
+            if is_last:
+                return answer.headers['upload-root']
+            expect(answer.headers['upload-offset'] == str(offset), 'after %d bytes: %s', offset, answer.headers)
+
+
+def tree(label):
+    """Entries of every kind, small files and some of several chunks."""
+    yield Entry('t', kind='directory')
+    for number in range(30):
+        yield Entry('t/small/%d' % number, random_bytes('%s %d' % (label, number), number * 1000))
+    yield Entry('t/link', b'small/1', kind='symlink')
+    for number in range(3):
+        yield Entry('t/large/%d' % number, random_bytes('%s large %d' % (label, number), 3 * MIB + number))
+
+
+def one_shot(daemon, entries, **parameters):
+    added = add(daemon.api, entries, **parameters)
+    expect(added.root, 'an upload in one request failed: %s', added)
+    return added.root
+
+
+def open_form(daemon, entries, **parameters):
+    """(upload, the whole body)"""
+    form = Form(entries)
+    return Resumable(daemon, [form.header], format='multipart', **parameters), form.bytes
+
+
+def pieces_of_any_size_make_the_same_root(bench):
+    content = random_bytes('pieces', 20 * MIB + 12345)
+    with bench.daemon() as daemon:
+        for parameters in {}, {'chunker': 'buzhash'}, {'chunker': 'rabin', 'trickle': 'true', 'cid-version': '1'}:
+            wanted = one_shot(daemon, [Entry('f', content)], **parameters)
+            daemon.unpin(wanted)
+            for size in (None, 3_000_001, 65_536):
+                root = Resumable(daemon, filename='f', **parameters).send(content, size)
+                expect(root == wanted, 'in pieces of %s with %s: %s, not %s', size, parameters, root, wanted)
+                daemon.expect_reads(root, content)
+                daemon.unpin(root)
+        wanted = one_shot(daemon, tree('pieces'), **{'preserve-mtime': 'true'})
+        upload, body = open_form(daemon, tree('pieces'), **{'preserve-mtime': 'true'})
+        expect(upload.send(body, 100_001) == wanted, 'a form in pieces has another root')
+        daemon.unpin(wanted)
+        eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
+        daemon.expect_agreement()
+
+
+def a_daemon_that_is_killed_goes_on_where_it_said(bench):
+    """At random bytes of the body, with shards open, being sealed and sealed."""
+    rounds = max(6, bench.options.kills // 2)
+    resent = []
+    with bench.daemon() as daemon:
+        for number in range(rounds):
+            entries = list(tree('killed %d' % number))
+            parameters = {'shard-size': str(2 * MIB), 'chunker': bench.random.choice(['size-262144', 'buzhash'])}
+            if number % 2:
+                content = random_bytes('killed %d' % number, 9 * MIB + number)
+                upload, wanted = Resumable(daemon, filename='f', **parameters), [Entry('f', content)]
+            else:
+                upload, content = open_form(daemon, entries, **parameters)
+                wanted = entries
+            sent = acknowledged = 0
+            while True:
+                with upload.begin_patch(acknowledged, len(content) - acknowledged, is_last=True) as exchange:
+                    stop = bench.random.randint(acknowledged, len(content))
+                    # A request that was given up may still be on its way.
+                    sent = max(sent, stop)
+                    try:
+                        for start in range(acknowledged, stop, 1 << 18):
+                            exchange.send(content[start:min(stop, start + (1 << 18))])
+                        if bench.random.random() < 0.5:
+                            time.sleep(bench.random.random() * 0.05)
+                        if stop == len(content) and exchange.answer().status == 200:
+                            break
+                    except WireError:
+                        pass
+                    if bench.random.random() < 0.5:
+                        daemon.kill()
+                        daemon.start()
+                offset, is_complete, _ = upload.head()
+                expect(acknowledged <= offset <= sent, 'of %d bytes sent, %d of them acknowledged, the upload has %d',
+                       sent, acknowledged, offset)
+                resent.append(sent - offset)
+                acknowledged = offset
+                if is_complete:
+                    break
+            root = upload.head()[2]
+            daemon.expect_agreement()
+            expect(root == one_shot(daemon, wanted, **parameters), 'an upload that was cut has another root')
+            daemon.unpin(root)
+        eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
+        daemon.expect_agreement()
+    expect(max(resent) <= WINDOW_BYTES, '%d bytes were to be sent again', max(resent))
+    bench.note = '%d cuts of %d uploads, %.1f MiB sent again in the median, %.1f MiB at most' % (
+        len(resent), rounds, sorted(resent)[len(resent) // 2] / MIB, max(resent) / MIB)
+
+
+def what_was_acknowledged_in_a_window_is_kept_although_the_request_was_not_answered(bench):
+    content = random_bytes('window', 3 * WINDOW_BYTES)
+    with bench.daemon() as daemon:
+        upload = Resumable(daemon)
+        with upload.begin_patch(0, len(content), is_last=True) as exchange:
+            exchange.send(content[:2 * WINDOW_BYTES + MIB])
+            eventually(lambda: len(list((daemon.directory / 'uploads').iterdir())) == 1, 'there is no journal')
+            journal, = (daemon.directory / 'uploads').iterdir()
+            eventually(lambda: daemon_has_acknowledged(journal), 'nothing is acknowledged within a long request')
+            daemon.kill()
+        daemon.start()
+        offset, _, _ = upload.head()
+        expect(WINDOW_BYTES <= offset <= 2 * WINDOW_BYTES + MIB, 'after two windows, the upload has %d bytes', offset)
+        answer = upload.patch(offset, content[offset:], is_last=True)
+        expect(answer.status == 200, 'the rest is not taken: %s', answer)
+        expect(answer.headers['upload-root'] == one_shot(daemon, [Entry('f', content)]), 'it has another root')
+
+
+def daemon_has_acknowledged(journal):
+    """A journal that holds more than what opened the upload."""
+    return journal.stat().st_size > 4096
+
+
+def a_request_ends_one_that_is_stuck(bench):
+    content = random_bytes('stuck', 2 * MIB)
+    with bench.daemon() as daemon:
+        upload = Resumable(daemon)
+        with upload.begin_patch(0, len(content)) as stuck:
+            stuck.send(content[:MIB])
+            # The client's network is gone, and the daemon does not know.
+            began, offset = time.monotonic(), 0
+            while offset < MIB and time.monotonic() - began < 5:
+                offset = upload.head()[0]
+            expect(offset == MIB, 'of %d bytes sent, %d are acknowledged', MIB, offset)
+        expect(upload.patch(offset, content[offset:], is_last=True).status == 200, 'the rest is not taken')
+        daemon.expect_reads(upload.head()[2], content)
+
+
+def wrong_requests_for_an_upload_are_refused_by_name(bench):
+    content = random_bytes('wrong', 100_000)
+    with bench.daemon() as daemon:
+        api = daemon.api
+
+        def expect_problem(answer, status, code, what):
+            expect(answer.status == status, '%s: %s', what, answer)
+            expect(answer.json['type'].endswith(code), '%s is called %s', what, answer.json['type'])
+            return answer
+
+        upload = Resumable(daemon)
+        for offset in (1, 1 << 40):
+            answer = expect_problem(upload.patch(offset, content), 409, 'mismatching-upload-offset', 'a gap')
+            expect(answer.headers['upload-offset'] == '0' and answer.headers['upload-complete'] == '?0', 'a gap: %s', answer)
+            expect((answer.json['expected-offset'], answer.json['provided-offset']) == (0, offset), 'a gap: %s', answer)
+        expect(upload.patch(0, content[:50_000]).status == 204, 'a piece is not taken')
+        expect_problem(upload.patch(0, content), 409, 'mismatching-upload-offset', 'an overlap')
+        for text in ('', 'x', '-1', '1.5'):
+            answer = api.request('PATCH', upload.path, [PARTIAL_UPLOAD, ('Upload-Offset', text)], content)
+            expect_problem(answer, 400, 'bad-request', 'the offset %r' % text)
+        answer = api.request('PATCH', upload.path, [('Upload-Offset', '50000')], content)
+        expect_problem(answer, 415, 'media-type-unsupported', 'a body without its type')
+        answer = upload.patch(50_000, content, ('Content-Encoding', 'gzip'))
+        expect_problem(answer, 415, 'encoding-unsupported', 'a compressed piece')
+        answer = upload.patch(50_000, content[50_000:], ('Upload-Length', '99999'), is_last=True)
+        expect_problem(answer, 400, 'inconsistent-upload-length', 'two lengths')
+        expect(upload.head()[0] == 50_000, 'a refused piece moved the offset to %d', upload.head()[0])
+        root = upload.patch(50_000, content[50_000:], is_last=True).headers['upload-root']
+        daemon.expect_reads(root, content)
+        # The answer was lost, and the client asks again.
+        again = upload.patch(100_000, b'', is_last=True)
+        expect(again.status == 200 and again.headers['upload-root'] == root, 'a complete upload: %s', again)
+        expect_problem(upload.patch(50_000, b'x'), 409, 'upload-complete', 'more than all')
+        expect(upload.head() == (100_000, True, root), 'a complete upload stands at %s', upload.head())
+
+        too_long = Resumable(daemon, [('Upload-Length', '10')])
+        expect_problem(too_long.patch(0, b'01234567890'), 400, 'inconsistent-upload-length', 'more than was said')
+        expect_problem(too_long.patch(0, b'0123456789'), 410, 'upload-gone', 'an upload that was more than said')
+        aborted = Resumable(daemon)
+        expect(aborted.patch(0, content).status == 204, 'a piece is not taken')
+        expect(api.request('DELETE', aborted.path).status == 204, 'an upload cannot be aborted')
+        expect_problem(aborted.patch(100_000, content), 410, 'upload-gone', 'an aborted upload')
+        expect(api.request('HEAD', aborted.path).status == 410, 'HEAD of an aborted upload')
+        for method, headers in ('PATCH', [PARTIAL_UPLOAD, ('Upload-Offset', '0')]), ('DELETE', []), ('HEAD', []):
+            answer = api.request(method, '/uploads/' + UNKNOWN_UPLOAD, headers, b'' if method == 'PATCH' else None)
+            expect(answer.status == 404, '%s of an unknown upload: %s', method, answer)
+        foreign = add(api, [Entry('f', content)]).answer.headers['upload-id']
+        answer = api.request('PATCH', '/uploads/' + foreign, [PARTIAL_UPLOAD, ('Upload-Offset', '0')], content)
+        expect(answer.status == 409, 'a piece for an upload of one request: %s', answer)
+        form = Form([Entry('f', content)])
+        broken = Resumable(daemon, [form.header], format='multipart')
+        expect_problem(broken.patch(0, b'--' + form.boundary.encode() + b'\r\nno field\r\n\r\n'), 400, 'bad-multipart', 'a body that is no form')
+        expect(api.request('HEAD', broken.path).status == 410, 'an upload with a broken form goes on')
+        expect(api.request('POST', '/uploads?format=car').status == 400, 'a format that cannot be resumed')
+        expect(api.request('POST', '/uploads?format=multipart').status == 415, 'a form without a boundary')
+        limits = api.request('OPTIONS', '/uploads')
+        expect(limits.status == 204 and 'max-age' in limits.headers['upload-limit'], 'limits: %s', limits.headers)
+        daemon.unpin(root)
+        eventually(lambda: not daemon.pins('shard-pin'), 'shards stay')
+        daemon.expect_agreement()
+        expect(not daemon.storage()['reserved_bytes'], 'space stays reserved')
+
+
+def a_thousand_uploads_are_open_at_once(bench):
+    count = 1000
+    with bench.daemon() as daemon:
+        uploads = [Resumable(daemon) for _ in range(count)]
+        before = daemon.process
+        for number, upload in enumerate(uploads):
+            expect(upload.patch(0, b'%d' % number).status == 204, 'upload %d takes nothing', number)
+        memory = int(next(
+            line.split()[1] for line in open('/proc/%d/status' % before.pid) if line.startswith('VmRSS'))) / 1024
+        daemon.kill()
+        daemon.start()
+        for number, upload in enumerate(uploads):
+            text = b'%d' % number
+            if number % 2:
+                expect(upload.head()[0] == len(text), 'upload %d stands at %d', number, upload.head()[0])
+                root = upload.patch(len(text), b'.', is_last=True).headers['upload-root']
+                if number % 101 == 0:
+                    daemon.expect_reads(root, text + b'.')
+            else:
+                expect(daemon.api.request('DELETE', upload.path).status == 204, 'upload %d cannot be aborted', number)
+        expect(not daemon.api.get_lines('/uploads'), 'uploads stay open')
+        expect(len(daemon.pins()) == count // 2, '%d uploads are pinned', len(daemon.pins()))
+        expect(memory < 400, '%d open uploads take %.0f MiB', count, memory)
+        bench.note = '%.0f MiB with %d open' % (memory, count)
+
+
+def an_abandoned_upload_gives_its_space_back(bench):
+    with bench.daemon(environment={'INGESTD_API_UPLOAD_LEASE': '2s'}) as daemon:
+        upload = Resumable(daemon)
+        expect(upload.patch(0, random_bytes('abandoned', 3 * MIB)).status == 204, 'a piece is not taken')
+        expect(daemon.storage()['reserved_bytes'] > 0, 'nothing is reserved')
+        eventually(lambda: daemon.api.request('HEAD', upload.path).status == 410, 'it is never aborted')
+        eventually(lambda: not daemon.storage()['reserved_bytes'], 'its space stays reserved')
+        for place in 'uploads', 'staging', 'received':
+            eventually(lambda: not daemon.names(place), 'something of it stays in ' + place)
+        daemon.expect_agreement()
+
+
+def a_killed_coordinator_goes_on_with_copies_elsewhere(bench):
+    content = random_bytes('cluster', 40 * MIB)
+    with Cluster(bench) as cluster:
+        wanted = cluster.add({'f': content}, **copies(2))
+        for peer in cluster.peers[:1]:
+            peer.unpin(wanted)
+        coordinator = cluster.peers[0]
+        for stop in (20 * MIB, 33 * MIB):
+            form = Form([Entry('f', content)])
+            body = form.bytes
+            upload = Resumable(
+                coordinator, [form.header], format='multipart', **{'shard-size': str(4 * MIB)}, **copies(2))
+            with upload.begin_patch(0, len(body), is_last=True) as exchange:
+                exchange.send(body[:stop])
+                # Some shards are with others already.
+                eventually(lambda: coordinator.api.get_lines('/uploads')[0]['shards_sealed'] > 0, 'nothing is sealed')
+                coordinator.kill()
+            cluster.start()
+            offset, _, _ = upload.head()
+            answer = upload.patch(offset, body[offset:], is_last=True)
+            expect(answer.status == 200, 'the rest is not taken: %s', answer)
+            cluster.expect_agreement()
+            cluster.expect_reads(answer.headers['upload-root'], {'': content})
+            for peers in cluster.allocations().values():
+                expect(len(peers) == 2, 'a shard has %d copies', len(peers))
+            coordinator.unpin(answer.headers['upload-root'])
+        cluster.expect_empty()
+
+
+CHECKS = [
+    pieces_of_any_size_make_the_same_root, a_daemon_that_is_killed_goes_on_where_it_said,
+    what_was_acknowledged_in_a_window_is_kept_although_the_request_was_not_answered,
+    a_request_ends_one_that_is_stuck, wrong_requests_for_an_upload_are_refused_by_name,
+    a_thousand_uploads_are_open_at_once, an_abandoned_upload_gives_its_space_back,
+    a_killed_coordinator_goes_on_with_copies_elsewhere]
