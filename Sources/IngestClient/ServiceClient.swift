@@ -120,6 +120,14 @@ package final class ServiceClient: Sendable {
         try await get(APIPath.upload(escaped(id)))
     }
 
+    /// Uploads of all peers that are open.
+    package func uploads() async throws -> [UploadStatus] { try await page(APIPath.uploads).values }
+
+    /// Ends an upload; nothing of it stays.
+    package func abortUpload(_ id: String) async throws {
+        _ = try await call(request(.DELETE, APIPath.upload(escaped(id))))
+    }
+
     // MARK: Requests
 
     func request(

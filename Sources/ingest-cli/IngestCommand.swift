@@ -11,7 +11,8 @@ struct IngestCommand: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             AddCommand.self, GetCommand.self, LsCommand.self, ShardsCommand.self, PinCommand.self,
-            StatusCommand.self, PeersCommand.self, VerifyCommand.self, VersionCommand.self,
+            StatusCommand.self, UploadsCommand.self, PeersCommand.self, VerifyCommand.self,
+            VersionCommand.self,
             CompletionCommand.self,
         ])
 

@@ -80,11 +80,6 @@ struct Daemon: Sendable {
         var reader = BlockReader(
             store: store, workers: cores,
             listNode: { [peer] in await StateRoutes.listNode($0, of: peer) })
-        responder = cluster.map { [peer, reader] cluster in
-            PeerResponder(
-                peer: peer, intake: ShardIntake(peer: peer), reader: reader,
-                info: { cluster.info }, log: log)
-        }
         repairer = cluster.flatMap { [peer] cluster in
             cluster.settings.repairBytesPerSecond.map { rate in
                 Repairer(
@@ -92,11 +87,19 @@ struct Daemon: Sendable {
                     bytesPerSecond: rate)
             }
         }
+        let local = reader
         reader.remote = client.map { [peer] in RemoteBlocks(peer: peer, client: $0) }
         api = APIResponder(
             peer: peer, client: client, whoVotes: { try await cluster?.managed?.voters() ?? [:] },
             reader: reader, configuration: configuration,
             slabs: SlabPool(spareCount: Self.spareBufferCount), log: log)
+        responder = cluster.map { [peer, api] cluster in
+            PeerResponder(
+                peer: peer, intake: ShardIntake(peer: peer), reader: local,
+                info: { cluster.info },
+                forwarded: { await api.respond(toForwarded: $0, upload: $1, context: $2) }, log: log
+            )
+        }
     }
 
     private static func storageID(

@@ -158,6 +158,23 @@ struct ReceivedShardsTests {
         #expect(try await received.forget(upload) == [copy])
     }
 
+    /// A session that goes on with an upload has claimed the copy for itself, and leaves it when it ends.
+    @Test func aCopyThatIsLeftTwiceIsClaimedOnce() async throws {
+        let copy = try await arrive("shard")
+        #expect(fixture.store.claimNewest(of: copy.shard) == copy)
+        received.adopt(copy, place)
+        for copy in try await received.forget(upload) { _ = fixture.store.release(copy) }
+        #expect(!fixture.store.isClaimed(copy))
+    }
+
+    @Test func anAnnouncedShardIsFoundByAnotherProcess() async throws {
+        let copy = try await install("shard")
+        try await received.announce(upload, number: 3, shard: copy.shard)
+        let restart = try Restart(of: fixture)
+        #expect(restart.received.copy(of: upload, number: 3) == copy)
+        #expect(restart.store.isClaimed(copy))
+    }
+
     @Test func whatIsForgottenIsNotHandedBackAgain() async throws {
         try await arrive("shard")
         _ = try await received.forget(upload)

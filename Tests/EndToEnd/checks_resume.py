@@ -1,6 +1,14 @@
 """Uploads that are sent in pieces and go on after failures of the daemon, the network and the client."""
+import itertools
+import json
+import pathlib
+import re
+import subprocess
+import sys
 import time
+import urllib.parse
 
+from client import REFUSED, Client
 from cluster import Cluster, copies
 from daemon import eventually, expect
 from forms import Entry, Form, add, random_bytes
@@ -273,6 +281,21 @@ def a_thousand_uploads_are_open_at_once(bench):
         bench.note = '%.0f MiB with %d open' % (memory, count)
 
 
+def the_client_lists_and_aborts_uploads(bench):
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        upload = Resumable(daemon, name='a name')
+        expect(upload.patch(0, random_bytes('listed', MIB)).status == 204, 'a piece is not taken')
+        identifier = upload.path.rsplit('/', 1)[1]
+        out, _ = client.run('uploads')
+        expect(identifier in out and 'a name' in out, 'the open upload is not listed: %s', out)
+        client.run('uploads', 'abort', identifier)
+        expect(identifier not in client.run('uploads', 'ls')[0], 'an aborted upload is listed')
+        client.run('uploads', 'abort', identifier, status=REFUSED)
+        eventually(lambda: not daemon.storage()['reserved_bytes'], 'its space stays reserved')
+        daemon.expect_agreement()
+
+
 def an_abandoned_upload_gives_its_space_back(bench):
     with bench.daemon(environment={'INGESTD_API_UPLOAD_LEASE': '2s'}) as daemon:
         upload = Resumable(daemon)
@@ -283,6 +306,86 @@ def an_abandoned_upload_gives_its_space_back(bench):
         for place in 'uploads', 'staging', 'received':
             eventually(lambda: not daemon.names(place), 'something of it stays in ' + place)
         daemon.expect_agreement()
+
+
+TUS_CLIENT = """
+import sys
+from tusclient.client import TusClient
+address, path, resumed = sys.argv[1], sys.argv[2], sys.argv[3:]
+if resumed:
+    uploader = TusClient(address).uploader(path, chunk_size=1_000_003, url=resumed[0])
+    print(uploader.offset)
+    uploader.upload()
+else:
+    uploader = TusClient(address).uploader(path, chunk_size=1_000_003, metadata={'filename': 'f'})
+    for _ in range(3):
+        uploader.upload_chunk()
+print(uploader.url)
+"""
+
+
+def a_client_of_tus_goes_on_after_the_daemon_was_killed(bench):
+    content, path = random_bytes('tus', 9 * MIB), bench.directory / 'content'
+    path.write_bytes(content)
+    python = bench.directory / 'venv' / 'bin' / 'python'
+    for command in ([sys.executable, '-m', 'venv', str(python.parents[1])],
+                    [str(python), '-m', 'pip', 'install', '-q', 'tuspy==1.1.0']):
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        expect(done.returncode == 0, '%s: %s', ' '.join(command), done.stdout + done.stderr)
+
+    def run(*arguments):
+        done = subprocess.run(
+            [str(python), '-c', TUS_CLIENT, daemon.api.url + '/uploads', str(path), *arguments],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        expect(done.returncode == 0, 'the client failed: %s', done.stderr)
+        return done.stdout.split()
+
+    with bench.daemon() as daemon:
+        wanted = one_shot(daemon, [Entry('f', content)])
+        daemon.unpin(wanted)
+        upload = urllib.parse.urlsplit(run()[0]).path
+        daemon.kill()
+        daemon.start()
+        offset, address = run(daemon.api.url + upload)
+        expect(offset == '3000009', 'it goes on at %s', offset)
+        tus = [('Tus-Resumable', '1.0.0')]
+        head = daemon.api.request('HEAD', upload, tus).headers
+        expect(head['upload-offset'] == head['upload-length'] == str(len(content)), 'a complete upload: %s', head)
+        expect(head['upload-root'] == wanted, 'the root is %s, not %s', head['upload-root'], wanted)
+        expect(daemon.api.request('POST', '/uploads', [('Tus-Resumable', '0.2.2')]).status == 412, 'another version is taken')
+        # All bytes came, and the daemon was killed before it made a root of them.
+        whole = Resumable(daemon, [('Upload-Length', '5')])
+        expect(whole.patch(0, b'whole').status == 204, 'a piece is not taken')
+        expect(daemon.api.request('HEAD', whole.path, tus).headers.get('upload-root'), 'nobody ends a whole upload')
+        empty = daemon.api.request('POST', '/uploads', [*tus, ('Upload-Length', '0')])
+        expect(empty.status == 201 and empty.headers.get('upload-root'), 'an upload of nothing: %s', empty.headers)
+        later = daemon.api.request('POST', '/uploads', [*tus, ('Upload-Defer-Length', '1')]).headers['location']
+        expect(daemon.api.request('HEAD', later, tus).headers['upload-defer-length'] == '1', 'no length is needed')
+        expect(daemon.api.request('DELETE', later, tus).status == 204, 'an upload cannot be ended')
+
+
+def curl_alone_goes_on_by_the_commands_of_the_readme(bench):
+    content, path = random_bytes('curl', 5 * MIB), bench.directory / 'big.tar'
+    path.write_bytes(content)
+    readme = pathlib.Path(__file__).parents[2].joinpath('README.md').read_text()
+    opening, asking, sending = re.search(r'```sh\n(U=.*)\n(O=.*)\n(tail .*)\n```', readme).groups()
+    with bench.daemon() as daemon:
+        def shell(*commands):
+            script = '\n'.join(commands).replace('127.0.0.1:9094', daemon.api.url.removeprefix('http://'))
+            done = subprocess.run(
+                ['bash', '-ec', script], cwd=bench.directory, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            expect(done.returncode == 0, '%s: %s', script, done.stderr)
+            return done.stdout.strip()
+        upload = shell(opening, 'echo $U')
+        # A network that fails after a while.
+        cut = sending.replace('big.tar |', 'big.tar | head -c 2000000 |').replace("-H 'Upload-Complete: ?1'", '')
+        shell('U=' + upload, asking, cut)
+        daemon.kill()
+        daemon.start()
+        upload = daemon.api.url.removeprefix('http://') + '/' + upload.split('/', 1)[1]
+        offset, answer = shell('U=' + upload, asking, 'echo $O', sending).splitlines()
+        expect(offset == '2000000', 'it goes on at %s', offset)
+        expect(json.loads(answer)['cid'] == one_shot(daemon, [Entry('big.tar', content)]), 'the root is another one')
 
 
 def a_killed_coordinator_goes_on_with_copies_elsewhere(bench):
@@ -314,9 +417,49 @@ def a_killed_coordinator_goes_on_with_copies_elsewhere(bench):
         cluster.expect_empty()
 
 
+def an_upload_goes_on_through_any_peer(bench):
+    content = random_bytes('any peer', 12 * MIB)
+    with Cluster(bench) as cluster:
+        wanted = cluster.add({'f': content}, through=1)
+        through = itertools.cycle(cluster.peers)
+        upload, offset, size = Resumable(next(through), filename='f', **{'shard-size': str(4 * MIB)}), 0, 1_500_000
+        while offset < len(content):
+            # Nobody waits for peers to hear of it.
+            upload._daemon = next(through)
+            piece = content[offset:offset + size]
+            answer = upload.patch(offset, piece, is_last=offset + len(piece) == len(content))
+            expect(answer.status in (200, 204), 'a piece at %d is not taken: %s', offset, answer)
+            offset += len(piece)
+            expect(int(answer.headers['upload-offset']) == offset, 'after %d bytes: %s', offset, answer.headers)
+        root = answer.headers['upload-root']
+        cluster.expect_reads(root, {'': content})
+        for upload._daemon in cluster.peers:
+            expect(upload.head() == (len(content), True, root), 'a complete upload stands at %s', upload.head())
+        # A body that was cut on its way to the peer that passes it on is none that ended.
+        cut = Resumable(cluster.peers[0], filename='f')
+        cut._daemon = cluster.peers[1]
+        with Exchange(cut._daemon.api, 'PATCH', cut.path, [
+                PARTIAL_UPLOAD, ('Upload-Offset', '0'), ('Upload-Complete', '?1'), ('Transfer-Encoding', 'chunked')]) as exchange:
+            exchange.send_chunk(content[:MIB])
+        cut._daemon = cluster.peers[2]
+        eventually(lambda: cut.head()[0] == MIB, 'what came of a cut body is not acknowledged')
+        expect(not cut.head()[1], 'an upload is complete although its body was cut')
+        cluster.peers[0].kill()
+        answer = cut.patch(MIB, b'x')
+        expect(answer.status == 503 and cluster.peers[0].id in answer.json['message'], 'its peer is dead: %s', answer)
+        cluster.start()
+        expect(cluster.peers[1].api.request('DELETE', cut.path).status == 204, 'it cannot be aborted through another peer')
+        for pin in wanted, root:
+            if pin in cluster.peers[0].pins():
+                cluster.peers[0].unpin(pin)
+        cluster.expect_empty()
+
+
 CHECKS = [
     pieces_of_any_size_make_the_same_root, a_daemon_that_is_killed_goes_on_where_it_said,
     what_was_acknowledged_in_a_window_is_kept_although_the_request_was_not_answered,
     a_request_ends_one_that_is_stuck, wrong_requests_for_an_upload_are_refused_by_name,
-    a_thousand_uploads_are_open_at_once, an_abandoned_upload_gives_its_space_back,
-    a_killed_coordinator_goes_on_with_copies_elsewhere]
+    a_thousand_uploads_are_open_at_once, the_client_lists_and_aborts_uploads,
+    an_abandoned_upload_gives_its_space_back,
+    a_client_of_tus_goes_on_after_the_daemon_was_killed, curl_alone_goes_on_by_the_commands_of_the_readme,
+    a_killed_coordinator_goes_on_with_copies_elsewhere, an_upload_goes_on_through_any_peer]

@@ -74,7 +74,7 @@ def a_kill_at_any_moment_of_joining_or_leaving_ends_well(bench):
     rounds = max(4, bench.options.kills // 6)
     with VotingCluster(bench) as cluster:
         cluster.expect_voters(3)
-        client = Client(bench, cluster.peers[0].api)
+        cluster.gives_up_copies = True
         for number in range(rounds):
             newcomer = cluster.make_peer('n%d' % number)
             cluster.peers.append(newcomer)

@@ -15,6 +15,9 @@ package final class EtcdLog: ClusterLog {
         package var proposalTimeout = Duration.seconds(5)
         /// How long one member has for an answer.
         package var answerTimeout = Duration.seconds(2)
+        /// The same for a question that changes nothing. A member that was asked while there was no
+        /// leader keeps it for seconds, also when there is one again; whoever asks anew is answered.
+        package var questionTimeout = Duration.seconds(1)
         /// Silence of a watch after which the log is asked whether there is news.
         package var watchSilence = Duration.seconds(3)
         /// Bytes of commands that one answer should bring while catching up.
@@ -143,7 +146,7 @@ package final class EtcdLog: ClusterLog {
     package func newestIndex() async throws(LogError) -> LogIndex {
         do {
             let index = try await client.view(
-                of: keys.newestCommand, keys: keys, timeout: limits.answerTimeout
+                of: keys.newestCommand, keys: keys, timeout: limits.questionTimeout
             ).newestIndex
             note(index)
             return index

@@ -10,8 +10,11 @@ import ShardPlanner
 /// other, and what goes wrong half-way is cleaned up as with any other. Nothing is removed: a peer that
 /// comes back brings its copies with it.
 package final class Repairer: Sendable {
-    /// Time between two looks, and most shards taken from one.
-    private static let interval = Duration.seconds(5)
+    /// Time between two looks for peers that are lost.
+    private static let interval = Duration.seconds(1)
+    /// Time between two looks for shards that lack copies, unless another peer was lost; and most shards
+    /// taken from one.
+    private static let shardInterval = Duration.seconds(5)
     private static let batchCount = 16
     /// Time until a shard is tried again that could not be copied.
     private static let failurePause = Duration.seconds(60)
@@ -39,6 +42,8 @@ package final class Repairer: Sendable {
         var failed: [CID: ContinuousClock.Instant] = [:]
         // By this peer's own clock: clocks of others, which the state has, may be wrong.
         var downSince: [PeerID: ContinuousClock.Instant] = [:]
+        var known: Set<PeerID> = []
+        var nextLook = ContinuousClock.now + Self.shardInterval
         while true {
             try await Task.sleep(for: Self.interval)
             let down = try await peer.driver.read { state in
@@ -48,6 +53,9 @@ package final class Repairer: Sendable {
             downSince = Dictionary(
                 uniqueKeysWithValues: down.map { ($0, downSince[$0] ?? now) })
             let lost = Set(downSince.filter { now - $0.value >= gracePeriod }.keys)
+            guard now >= nextLook || !lost.isSubset(of: known) else { continue }
+            nextLook = now + Self.shardInterval
+            known = lost
             do {
                 try await endUploads(ofLost: lost)
                 try await copyShards(lost: lost, failed: &failed)

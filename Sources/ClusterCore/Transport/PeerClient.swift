@@ -185,6 +185,29 @@ package final class PeerClient: Sendable {
         }
     }
 
+    /// Passes a client's request on to another peer.
+    ///
+    /// - Returns: Its answer, whatever it is, with a body of at most a mebibyte.
+    package func forward(
+        _ request: HTTPClientRequest, path: String, to peer: PeerRecord
+    ) async throws -> (status: Int, headers: HTTPHeaders, body: ByteBuffer) {
+        guard let address = peer.addresses.first else { throw PeerError.noAddress(peer.peer) }
+        let (http, base) = try route(to: peer.peer, at: address)
+        var request = request
+        request.url = base + path
+        do {
+            let response = try await http.execute(
+                request, timeout: TimeAmount(Self.forwardPatience))
+            let body = try await response.body.collect(upTo: Self.answerByteCountLimit)
+            return (Int(response.status.code), response.headers, body)
+        } catch {
+            throw PeerError.unreachable(peer.peer, cause: String(describing: error))
+        }
+    }
+
+    /// A client may take this long for one request.
+    private static let forwardPatience = Duration.seconds(86_400)
+
     // MARK: Calls
 
     private func call(
@@ -203,13 +226,10 @@ package final class PeerClient: Sendable {
         body: HTTPClientRequest.Body? = nil, timeout: Duration,
         take: (HTTPClientResponse.Body) async throws -> Result
     ) async throws -> Result {
-        guard let colon = address.lastIndex(of: ":") else { throw PeerError.noAddress(peer) }
-        let port = address[address.index(after: colon)...]
-        var request = HTTPClientRequest(
-            url: "https://\(PeerCredentials.serverName(of: peer)):\(port)\(path)")
+        let (http, base) = try route(to: peer, at: address)
+        var request = HTTPClientRequest(url: base + path)
         request.method = method
         request.body = body
-        let http = client(for: peer, at: address, host: String(address[..<colon]))
         do {
             let response = try await http.execute(request, timeout: TimeAmount(timeout))
             silent.withLock { $0.remove(peer) }
@@ -229,6 +249,16 @@ package final class PeerClient: Sendable {
             if SilentPeers.isSilence(error) { silent.withLock { $0.insert(peer, at: .now) } }
             throw PeerError.unreachable(peer, cause: String(describing: error))
         }
+    }
+
+    /// The connections to a peer, and what its URLs begin with.
+    private func route(to peer: PeerID, at address: String) throws -> (HTTPClient, base: String) {
+        guard let colon = address.lastIndex(of: ":") else { throw PeerError.noAddress(peer) }
+        let port = address[address.index(after: colon)...]
+        return (
+            client(for: peer, at: address, host: String(address[..<colon])),
+            "https://\(PeerCredentials.serverName(of: peer)):\(port)"
+        )
     }
 
     /// The connections to a peer; new ones when it has moved.

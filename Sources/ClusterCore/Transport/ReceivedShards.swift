@@ -128,7 +128,9 @@ package final class ReceivedShards: Sendable {
 
     /// Takes over a claimed copy that is released when its upload has ended.
     func adopt(_ copy: ShardCopyID, _ place: Place) {
-        state.withLock { _ = $0.put(copy, at: place) }
+        let former = state.withLock { $0.put(copy, at: place) }
+        // One claim is enough; who goes on with an upload has made one of its own.
+        if former == copy { _ = store.release(copy) }
     }
 
     func isArriving(_ upload: UploadID) -> Bool {

@@ -87,14 +87,17 @@ struct APIResponder: HTTPResponder {
         case .kuboAdd:
             try await add.respond(to: request, target: target, context: context, dialect: .kubo)
         case .openUpload: try await resumable.open(request, target, context)
-        case .appendToUpload(let id): try await resumable.append(request, id, context)
-        case .abortUpload(let id): try await resumable.abort(request, id)
+        case .appendToUpload(let id):
+            // One that is not found has not taken anything yet.
+            try await fresh(isAtOnce: false) { try await resumable.append(request, id, context) }
+        case .abortUpload(let id):
+            try await fresh(isAtOnce: true) { try await resumable.abort(request, id, context) }
         case .uploadLimits: resumable.limits()
         case .upload(let id):
             try await fresh(isAtOnce: true) {
                 var response = try await state.respond(route, target)
                 if request.method == .head {
-                    try await resumable.describe(request, id, &response)
+                    try await resumable.describe(request, id, context, &response)
                 }
                 return response
             }
@@ -121,6 +124,29 @@ struct APIResponder: HTTPResponder {
             try await fresh(isAtOnce: request.method == .get || request.method == .head) {
                 try await state.respond(route, target)
             }
+        }
+    }
+
+    /// Answers a request for an upload that another peer has passed on.
+    func respond(toForwarded request: Request, upload id: String, context: APIContext) async
+        -> Response
+    {
+        do {
+            switch request.method {
+            case .patch: return try await resumable.append(request, id, context)
+            case .delete: return try await resumable.abort(request, id, context)
+            case .head:
+                var response = Response(status: .ok)
+                try await resumable.describe(request, id, context, &response)
+                response.body = ResponseBody()
+                return response
+            default:
+                throw Problem(.methodNotAllowed, "peers pass on what is done to uploads alone")
+            }
+        } catch {
+            return failure(
+                error, dialect: .cluster, path: APIPath.upload(id),
+                requestID: Self.requestID(request.headers[.requestID]))
         }
     }
 

@@ -65,6 +65,7 @@ struct Problem: Error, Sendable {
         case let error as AllocationError: self.init(.noSpace, "\(error)")
         case let error as BlockUnavailable: self.init(.unavailable, "\(error)")
         case let error as ShardDeliveryError: self.init(.unavailable, "\(error)")
+        case let error as PeerError: self.init(.unavailable, "\(error)", retryAfterSeconds: 5)
         case let error as ShardIntakeError: self.init(.conflict, "\(error)")
         case let error as UploadInterrupted: self.init(.bodyCut, "\(error)")
         case is UploadJournalError, is UploadSessionError, is ImportRecordError:

@@ -70,6 +70,7 @@ struct UploadsRoute: Sendable {
         let dialect = try Dialect(request)
         let opening = try opening(request, target, dialect)
         try await maker.checkLog()
+        try await maker.checkRoom()
         let resource = try await uploads.open(opening)
         return try await uploads.using(resource.id) { resource in
             let isLast = try Self.isLast(request) ?? false
@@ -94,6 +95,7 @@ struct UploadsRoute: Sendable {
     ) async throws -> Response {
         let dialect = try Dialect(request)
         let id = try Self.id(text)
+        if let answer = try await forwarded(request, id, context) { return answer }
         guard Self.isPatch(request, dialect) else {
             throw Problem(
                 .mediaTypeUnsupported,
@@ -115,9 +117,15 @@ struct UploadsRoute: Sendable {
     }
 
     /// `HEAD /uploads/{id}`: where the upload stands. Ends an append under way.
-    func describe(_ request: Request, _ text: String, _ response: inout Response) async throws {
+    func describe(
+        _ request: Request, _ text: String, _ context: APIContext, _ response: inout Response
+    ) async throws {
         let dialect = try Dialect(request)
         let id = try Self.id(text)
+        if let answer = try await forwarded(request, id, context) {
+            response = answer
+            return
+        }
         if let (length, root) = try await maker.completed(id) {
             let ended = completed(root.description, length: length, body: nil, dialect)
             for field in ended.headers { response.headers[field.name] = field.value }
@@ -127,20 +135,49 @@ struct UploadsRoute: Sendable {
             throw Problem(.uploadGone, "upload \(id) was aborted: \(reason)")
         }
         guard maker.peer.journals.uploads.contains(id) else { return }
-        let progress = try await uploads.using(id) { try await $0.progress() }
-        try await describe(&response, progress, dialect)
+        let (progress, root) = try await uploads.using(id) {
+            try await $0.progress(endsAtLength: dialect == .tus)
+        }
+        if let root {
+            let length = progress.offset
+            let ended = completed(root.cid.description, length: length, body: nil, dialect)
+            for field in ended.headers { response.headers[field.name] = field.value }
+        } else {
+            try await describe(&response, progress, dialect)
+        }
         response.headers[.cacheControl] = "no-store"
     }
 
     /// `DELETE /uploads/{id}`.
-    func abort(_ request: Request, _ text: String) async throws -> Response {
+    func abort(
+        _ request: Request, _ text: String, _ context: APIContext
+    ) async throws -> Response {
         let dialect = try Dialect(request)
-        try await uploads.using(try Self.id(text)) {
+        let id = try Self.id(text)
+        if let answer = try await forwarded(request, id, context) { return answer }
+        try await uploads.using(id) {
             try await $0.abort(reason: "the client has aborted it")
         }
         var response = Response(status: .noContent)
         if dialect == .tus { response.headers[.tusResumable] = Self.tusVersion }
         return response
+    }
+
+    /// What the peer answers that takes the upload in; `nil` when this is that peer.
+    private func forwarded(
+        _ request: Request, _ id: UploadID, _ context: APIContext
+    ) async throws -> Response? {
+        guard let client = maker.client else { return nil }
+        let other = try await maker.peer.driver.read { [own = maker.peer.id] state in
+            state.upload(id).flatMap { upload -> PeerRecord? in
+                let coordinator = upload.options.coordinator
+                return coordinator == own ? nil : state.peer(coordinator)
+            }
+        }
+        guard let other else { return nil }
+        let forwarded = ForwardedRequest(
+            request: request, path: APIPath.upload(id.description), context: context)
+        return try await forwarded.send(to: other, by: client)
     }
 
     // MARK: - Appending

@@ -19,17 +19,22 @@ struct PeerResponder: HTTPResponder {
     let reader: BlockReader
     /// For who wants to join.
     let info: @Sendable () -> ClusterInfo
+    /// Answers requests of clients that other peers have passed on.
+    let forwarded: @Sendable (Request, _ upload: String, APIContext) async -> Response
     let log: Logger
     private let proven = ProvenPeers()
 
     init(
         peer: LocalPeer, intake: ShardIntake, reader: BlockReader,
-        info: @escaping @Sendable () -> ClusterInfo, log: Logger
+        info: @escaping @Sendable () -> ClusterInfo,
+        forwarded: @escaping @Sendable (Request, _ upload: String, APIContext) async -> Response,
+        log: Logger
     ) {
         self.peer = peer
         self.intake = intake
         self.reader = reader
         self.info = info
+        self.forwarded = forwarded
         self.log = log
     }
 
@@ -43,7 +48,7 @@ struct PeerResponder: HTTPResponder {
             }
             if request.method == .get, target.path == Self.statePath { return try await state() }
             try await checkMembership(of: caller)
-            return try await answer(request, target)
+            return try await answer(request, target, context)
         } catch {
             let problem = Problem(error)
             // Who looks for a block asks around.
@@ -55,7 +60,9 @@ struct PeerResponder: HTTPResponder {
         }
     }
 
-    private func answer(_ request: Request, _ target: RequestTarget) async throws -> Response {
+    private func answer(
+        _ request: Request, _ target: RequestTarget, _ context: APIContext
+    ) async throws -> Response {
         let words = target.path.map { String(decoding: $0, as: UTF8.self) }
         switch (request.method, words.count) {
         case (.put, 5) where words[1] == "uploads" && words[3] == "shards":
@@ -66,6 +73,8 @@ struct PeerResponder: HTTPResponder {
             let index = peer.driver.position.applied
             return Response(
                 status: .ok, body: ResponseBody(byteBuffer: ByteBuffer(string: "\(index)")))
+        case (_, 4) where words[1] == "api" && words[2] == "uploads":
+            return await forwarded(request, words[3], context)
         case (.get, 3) where words[1] == "blocks":
             let block = try await block(CID(words[2]), target)
             return Response(status: .ok, body: ResponseBody(byteBuffer: block))

@@ -128,16 +128,33 @@ struct UploadMaker: Sendable {
         return (length, root)
     }
 
-    /// Removes an upload's journal.
+    /// Removes what an upload that has ended has left here.
     func forget(_ id: UploadID) async throws {
-        try await peer.workers.run { [journals = peer.journals] in try journals.remove(id) }
+        try await peer.workers.run { [journals = peer.journals, store = peer.store] in
+            try store.removeStaging(upload: id.description)
+            try journals.remove(id)
+        }
+        peer.uploadEnded(id)
+    }
+
+    /// Uploads of all peers that may be open.
+    private static let openLimit = 10_000
+
+    /// - Throws: When too many uploads are open.
+    func checkRoom() async throws {
+        let count = try await peer.driver.read { $0.openUploadCount }
+        guard count < Self.openLimit else {
+            throw Problem(
+                .tooManyUploads,
+                "\(count) uploads are open, which is the limit; end some, or wait until they are given up",
+                retryAfterSeconds: 60)
+        }
     }
 
     /// Ends an upload whose journal is of no use.
     func abort(_ id: UploadID, reason: String) async throws {
         try await checkIsOpen(id)
         try await peer.perform(.abortUpload(id, reason: reason))
-        peer.uploadEnded(id)
     }
 
     /// - Throws: What has become of the upload otherwise.

@@ -33,10 +33,24 @@ actor UploadResource {
     }
 
     /// Waits for its turn; an append under way is ended first, and what it got is acknowledged.
-    func progress() async throws -> Progress {
+    ///
+    /// - Parameter endsAtLength: An upload whose bytes are all here is complete: nobody will say so.
+    /// - Returns: Where the upload stands, and its root if it has become complete.
+    func progress(
+        endsAtLength: Bool
+    ) async throws -> (progress: Progress, root: ImportedEntry?) {
         try await exclusively {
             let engine = try await loaded()
-            return Progress(offset: engine.offset, length: engine.length)
+            let progress = Progress(offset: engine.offset, length: engine.length)
+            guard endsAtLength, engine.length == engine.offset else { return (progress, nil) }
+            do {
+                let root = try await engine.finish()
+                self.engine = nil
+                return (progress, root)
+            } catch {
+                await giveUp(after: error)
+                throw error
+            }
         }
     }
 
@@ -84,8 +98,6 @@ actor UploadResource {
     /// Aborts the upload.
     func abort(reason: String) async throws {
         try await exclusively {
-            // What the journal cannot tell any more need not keep the upload from ending.
-            if engine == nil { engine = try? await maker.load(id) }
             if let engine {
                 await engine.abort(reason: reason)
             } else {
