@@ -107,7 +107,7 @@ struct ImportDriver {
         }
         try takeChunks(&buffer, isFinal: true, held: &held)
         if let held {
-            try held.withUnsafeBytes { try importer.endFile(.payload($0)) }
+            _ = try held.withUnsafeBytes { try importer.endFile(.payload($0)) }
         } else {
             try importer.endFile()
         }
