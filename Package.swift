@@ -113,27 +113,34 @@ let package = Package(
             ]),
 
         // Tests
+        .target(name: "SeededRandom", path: "Tests/SeededRandom"),
         .target(
             name: "VectorInputs", dependencies: ["Importer"], path: "Tests/VectorInputs",
             exclude: ["Vectors", "Fixtures"]),
         .testTarget(
-            name: "MultiformatsTests", dependencies: ["Multiformats"], exclude: ["Vectors"]),
-        .testTarget(name: "SpillTests", dependencies: ["Spill"]),
+            name: "MultiformatsTests", dependencies: ["Multiformats", "SeededRandom"],
+            exclude: ["Vectors"]),
+        .testTarget(name: "SpillTests", dependencies: ["SeededRandom", "Spill"]),
         .testTarget(name: "ChunkerTests", dependencies: ["Chunker", "VectorInputs"]),
         .testTarget(
             name: "ImporterTests",
-            dependencies: ["Chunker", "Importer", "Multiformats", "Spill", "VectorInputs"]),
+            dependencies: [
+                "Chunker", "Importer", "Multiformats", "SeededRandom", "Spill", "VectorInputs",
+            ]),
         .testTarget(
-            name: "ShardPlannerTests", dependencies: ["Multiformats", "ShardPlanner"],
+            name: "ShardPlannerTests",
+            dependencies: ["Multiformats", "SeededRandom", "ShardPlanner"],
             exclude: ["Vectors"]),
         .testTarget(
-            name: "PinsetTests", dependencies: ["Multiformats", "Pinset", "ShardPlanner"],
+            name: "PinsetTests",
+            dependencies: ["Multiformats", "Pinset", "SeededRandom", "ShardPlanner"],
             exclude: ["Scenarios", "Vectors"]),
         .testTarget(name: "PosixIOTests", dependencies: ["PosixIO", "Spill"]),
         .testTarget(
             name: "ClusterCoreTests",
             dependencies: [
-                "ClusterCore", "EtcdClient", "Multiformats", "Pinset", "PosixIO", "ShardPlanner",
+                "ClusterCore", "EtcdClient", "Multiformats", "Pinset", "PosixIO", "SeededRandom",
+                "ShardPlanner",
                 "Spill",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
@@ -145,7 +152,7 @@ let package = Package(
             exclude: ["Vectors"]),
         .testTarget(
             name: "IngestAPITests",
-            dependencies: ["Chunker", "Importer", "IngestAPI", "Multiformats"]),
+            dependencies: ["Chunker", "Importer", "IngestAPI", "Multiformats", "SeededRandom"]),
         .testTarget(
             name: "IngestClientTests", dependencies: ["IngestAPI", "IngestClient", "Multiformats"]),
         .testTarget(

@@ -19,16 +19,20 @@ let package = Package(
         .target(name: "Spill"),
         .target(name: "PosixIO", dependencies: ["CShims", "Spill"]),
         .target(name: "ClusterCore", dependencies: ["PosixIO", "Spill"]),
+        .target(name: "SeededRandom"),
 
         // Programs
         .systemLibrary(
             name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .executableTarget(
-            name: "BlockCatalogueBenchmark", dependencies: ["ClusterCore", "CSQLite", "PosixIO"]),
+            name: "BlockCatalogueBenchmark",
+            dependencies: ["ClusterCore", "CSQLite", "PosixIO", "SeededRandom"]),
         .systemLibrary(name: "CMalloc"),
         .executableTarget(
             name: "PinsetBenchmark",
-            dependencies: ["CMalloc", "Multiformats", "Pinset", "PosixIO", "ShardPlanner"]),
+            dependencies: [
+                "CMalloc", "Multiformats", "Pinset", "PosixIO", "SeededRandom", "ShardPlanner",
+            ]),
         .executableTarget(name: "raw-sender", dependencies: ["PosixIO"]),
     ],
     swiftLanguageModes: [.v6]

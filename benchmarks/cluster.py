@@ -3,24 +3,18 @@
 import contextlib
 import json
 import os
-import random
+import pathlib
 import shutil
-import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 
 from service import Daemon, note, output
 
-
-def free_port():
-    """A port of loopback, below those that outgoing connections get."""
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "Tests/EndToEnd"))
+from ports import free_port
 
 
 class Etcd:

@@ -1,4 +1,5 @@
 import Foundation
+import SeededRandom
 import Synchronization
 import Testing
 
@@ -68,22 +69,10 @@ private final class WriterCount: Sendable {
     let running = Mutex(2)
 }
 
-private struct CatalogueRandom: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-        return word ^ (word >> 31)
-    }
-}
-
 @Suite struct BlockCatalogueTests {
     @Test(arguments: UInt64(1)...6)
     func namesExactlyTheShardsThatHoldABlock(seed: UInt64) throws {
-        var random = CatalogueRandom(state: seed)
+        var random = SeededGenerator(seed: seed)
         let fixture = try CatalogueFixture()
         let pool = (0..<400).map { _ in random.next() }
         var nextSerial: UInt32 = 0
@@ -113,7 +102,7 @@ private struct CatalogueRandom: RandomNumberGenerator {
 
     @Test func runsStayFewWhateverIsAdded() throws {
         let fixture = try CatalogueFixture()
-        var random = CatalogueRandom(state: 4)
+        var random = SeededGenerator(seed: 4)
         for serial in UInt32(0)..<2000 {
             try fixture.catalogue.add(serial, sortedKeys: [random.next()])
             if serial % 10 == 0 { try fixture.catalogue.mergeIfNeeded() }

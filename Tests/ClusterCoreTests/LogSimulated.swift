@@ -1,5 +1,6 @@
 import Multiformats
 import Pinset
+import SeededRandom
 import Synchronization
 
 @testable import ClusterCore
@@ -12,7 +13,7 @@ import Synchronization
 final class SimulatedEngine: Sendable {
     struct Contents {
         var entries: [LogEntry] = []
-        var random: SplitMix
+        var random: SeededGenerator
         var consumers: [CheckedContinuation<Void, Never>] = []
     }
 
@@ -22,7 +23,7 @@ final class SimulatedEngine: Sendable {
 
     init(seed: UInt64, isFaulty: Bool = true, history: String = "simulated") {
         self.history = LogHistory(name: history)
-        contents = Mutex(Contents(random: SplitMix(state: seed)))
+        contents = Mutex(Contents(random: SeededGenerator(seed: seed)))
         self.isFaulty = isFaulty
     }
 
@@ -136,18 +137,5 @@ final class SimulatedLog: ClusterLog {
     func close() {
         isClosed.withLock { $0 = true }
         engine.wakeConsumers()
-    }
-}
-
-/// Steele, Lea and Flood's generator: small, seeded, good enough to choose faults.
-struct SplitMix: RandomNumberGenerator, Sendable {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

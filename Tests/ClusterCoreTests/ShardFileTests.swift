@@ -60,14 +60,14 @@ struct ShardFileTests {
         let straight = try await fixture.stage(blocks, upload: "straight")
         let expected = try FileSystem.loadFile(straight.path, byteLimit: 64 << 20)
         let cuts = (1...cutCount).map { $0 * count / (cutCount + 1) }
-        var writer = try await store.makeWriter(upload: "u", number: 0)
+        var writer = try await store.staging.makeWriter(upload: "u", number: 0)
         var links = ListNodeBuilder()
         for (number, block) in blocks.enumerated() {
             if cuts.contains(number) {
                 let rest = try await writer.flush()
                 try await fixture.append(blocks[number], to: writer)
                 await writer.abandon()
-                writer = try await store.makeRepeatingWriter(upload: "u", number: 0)
+                writer = try await store.staging.makeRepeatingWriter(upload: "u", number: 0)
                 links = ListNodeBuilder()
                 for (cid, bytes) in blocks[..<number] {
                     try writer.skip(cid, blockByteCount: bytes.count)

@@ -217,7 +217,7 @@ struct ShardReceiverTests {
         of blocks: [Block], pieceByteCount: Int
     ) async throws -> StagedShard {
         let staged = try await sender.stage(blocks)
-        let file = try sender.store.open(staged)
+        let file = try staged.open()
         var payload = [UInt8](repeating: 0, count: file.payloadRange.count)
         try payload.withUnsafeMutableBytes {
             try file.read(into: $0, at: file.payloadRange.lowerBound)
@@ -237,8 +237,8 @@ struct ShardReceiverTests {
         _ archive: [UInt8], as shard: CID, blockCount: Int, reservedByteCount: Int,
         pieceByteCount: Int = .max
     ) async throws -> StagedShard {
-        try taker.store.removeStaged(upload: "u", number: 0)
-        let writer = try await taker.store.makeWriter(upload: "u", number: 0)
+        try taker.store.staging.remove(upload: "u", number: 0)
+        let writer = try await taker.store.staging.makeWriter(upload: "u", number: 0)
         writer.reservedByteCount = reservedByteCount
         let receiver = ShardReceiver(
             shard: shard, blockCount: blockCount, writer: writer, workers: taker.workers)

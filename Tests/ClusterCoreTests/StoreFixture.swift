@@ -44,7 +44,7 @@ final class StoreFixture: Sendable {
     func stage(
         _ blocks: [(cid: CID, bytes: [UInt8])], upload: String = "u"
     ) async throws -> StagedShard {
-        let writer = try await store.makeWriter(upload: upload, number: 0)
+        let writer = try await store.staging.makeWriter(upload: upload, number: 0)
         let list = ListNodeBuilder()
         for (cid, bytes) in blocks {
             try await append((cid, bytes), to: writer)

@@ -26,8 +26,8 @@ struct UploadJournalTests {
     }
 
     private func load() throws -> [UploadCheckpoint] {
-        let (journal, opening) = try #require(try UploadJournal.open(path))
-        #expect(opening == [1, 2, 3])
+        let journal = try UploadJournal.open(path)
+        #expect(journal.opening == [1, 2, 3])
         var found: [UploadCheckpoint] = []
         while let checkpoint = try journal.next() { found.append(checkpoint) }
         return found
@@ -46,7 +46,7 @@ struct UploadJournalTests {
         let wanted = Self.checkpoints(10)
         let journal = try UploadJournal.create(path, opening: [1, 2, 3])
         for checkpoint in wanted.prefix(5) { try journal.append(checkpoint) }
-        let (again, _) = try #require(try UploadJournal.open(path))
+        let again = try UploadJournal.open(path)
         while try again.next() != nil {}
         for checkpoint in wanted.dropFirst(5) { try again.append(checkpoint) }
         #expect(try load() == wanted)
@@ -103,8 +103,17 @@ struct UploadJournalTests {
         #expect(found.last == wanted.last)
     }
 
-    @Test func aJournalThatWasNotBegunIsNone() throws {
+    @Test func aClosedJournalTellsTheOffsetAlone() throws {
+        let journal = try UploadJournal.create(path, opening: [1, 2, 3])
+        for checkpoint in Self.checkpoints(3) { try journal.append(checkpoint) }
+        #expect(try UploadJournal.loadOffset(path) == 3200)
+        try journal.close(offset: 3210)
+        #expect(try UploadJournal.loadOffset(path) == 3210)
+        #expect(try load().map(\.records) == [[]])
+    }
+
+    @Test func aJournalThatWasNotBegunIsDamaged() throws {
         try FileSystem.saveFile(path, [1, 0, 0])
-        #expect(try UploadJournal.open(path) == nil)
+        #expect(throws: UploadJournalError.self) { _ = try UploadJournal.open(path) }
     }
 }

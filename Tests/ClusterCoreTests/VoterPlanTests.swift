@@ -1,5 +1,6 @@
 import EtcdClient
 import Multiformats
+import SeededRandom
 import Testing
 
 @testable import ClusterCore
@@ -134,7 +135,7 @@ import Testing
     }
 
     @Test func everyOrderOfJoiningAndLeavingEndsWell() throws {
-        var random = SplitMix(state: 7)
+        var random = SeededGenerator(seed: 7)
         for _ in 0..<300 {
             var world = try World(peers: 1)
             var present: Set<UInt8> = [1]

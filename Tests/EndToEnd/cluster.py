@@ -5,8 +5,6 @@ import contextlib
 import json
 import os
 import pathlib
-import random
-import socket
 import ssl
 import subprocess
 import urllib.request
@@ -14,20 +12,11 @@ import urllib.request
 from client import Client
 from daemon import LISTENING, CheckFailed, Daemon, eventually, expect
 from forms import Entry, add, random_bytes
+from ports import free_port
 from wire import API, WireError
 
 MIB = 1 << 20
 SHARD_BYTES = 4 * MIB
-
-
-def free_port():
-    """A loopback port nobody has. It is below those that outgoing connections get: a client that tries again and
-    again to reach an etcd that is down could be given the very port, connect to itself and keep etcd from it."""
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as listener:
-            listener.bind(('127.0.0.1', port))
-            return port
 
 
 class Etcd:

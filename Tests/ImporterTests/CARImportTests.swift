@@ -1,4 +1,5 @@
 import Multiformats
+import SeededRandom
 import Spill
 import Testing
 import VectorInputs

@@ -1,4 +1,5 @@
 import Multiformats
+import SeededRandom
 import Testing
 
 @testable import Importer

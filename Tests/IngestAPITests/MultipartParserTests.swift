@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 
 @testable import IngestAPI
@@ -197,7 +198,7 @@ struct MultipartParserTests {
     /// Any split of any body gives the same events, and so does any change of process on the way.
     @Test(arguments: 0..<60 as Range<UInt64>)
     func anySplitGivesTheSameEvents(seed: UInt64) throws {
-        var random = SeededGenerator(state: seed)
+        var random = SeededGenerator(seed: seed)
         let boundary = ["b", "acceptance-boundary", String(repeating: "-", count: 70)]
             .randomElement(using: &random)!
         let body = randomBody(boundary, &random)

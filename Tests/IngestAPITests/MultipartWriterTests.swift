@@ -1,4 +1,5 @@
 import Importer
+import SeededRandom
 import Testing
 
 @testable import IngestAPI
@@ -63,7 +64,7 @@ struct MultipartWriterTests {
     /// What the writer writes, the reader reads, and its length was known before.
     @Test(arguments: 0..<20 as Range<UInt64>)
     func theReaderReadsWhatTheWriterWrote(seed: UInt64) throws {
-        var random = SeededGenerator(state: seed)
+        var random = SeededGenerator(seed: seed)
         var writer = MultipartWriter(seed: (random.next(), random.next()))
         var length = MultipartLength(writer: writer)
         var body: [UInt8] = []

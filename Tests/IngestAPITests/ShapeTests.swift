@@ -1,5 +1,6 @@
 import Foundation
 import Multiformats
+import SeededRandom
 import Testing
 
 @testable import IngestAPI
@@ -76,7 +77,7 @@ struct AddedOutputTests {
     /// Whatever the bytes, Foundation reads back the text they stand for.
     @Test(arguments: 0..<200 as Range<UInt64>)
     func escapedNamesAreReadBack(seed: UInt64) throws {
-        var random = SeededGenerator(state: seed)
+        var random = SeededGenerator(seed: seed)
         let name = (0..<40).map { _ in
             Bool.random(using: &random)
                 ? UInt8.random(in: 0..<0x80, using: &random)

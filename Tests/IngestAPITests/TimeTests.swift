@@ -1,4 +1,5 @@
 import Foundation
+import SeededRandom
 import Testing
 
 @testable import IngestAPI
@@ -37,7 +38,7 @@ struct WallTimeTests {
 
     /// Foundation's calendar as the independent one.
     @Test func datesAgreeWithFoundations() throws {
-        var random = SeededGenerator(state: 7)
+        var random = SeededGenerator(seed: 7)
         let style = Date.ISO8601FormatStyle()
         for _ in 0..<2000 {
             let seconds = Int64.random(in: -12_000_000_000...253_402_300_799, using: &random)

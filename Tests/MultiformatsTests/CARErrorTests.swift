@@ -1,4 +1,5 @@
 import Multiformats
+import SeededRandom
 import Testing
 
 /// The ways a CAR can be wrong, each with its own error, place and advice.

@@ -1,4 +1,5 @@
 import Multiformats
+import SeededRandom
 import Testing
 
 /// One entry of car-files.json: a file of another program, and what is in it.

@@ -1,4 +1,5 @@
 import Multiformats
+import SeededRandom
 import Testing
 
 /// One entry of codec.json, whatever its category.

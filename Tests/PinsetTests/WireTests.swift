@@ -1,5 +1,6 @@
 import Foundation
 import Multiformats
+import SeededRandom
 import ShardPlanner
 import Testing
 

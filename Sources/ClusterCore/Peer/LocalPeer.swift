@@ -210,7 +210,7 @@ package final class LocalPeer: Sendable {
         // Other uploads cannot go on in another process.
         try await reconciler.abortOrphans()
         try await workers.run { [store] in
-            try store.sweepStaging(keeping: Set(resumable.map(\.description)))
+            try store.staging.sweep(keeping: Set(resumable.map(\.description)))
         }
         await takeSpaceForLog()
         try await reconciler.sweep()

@@ -186,7 +186,7 @@ package final class Reconciler: Sendable {
         // What is still arriving is refused at its end, and rings again then.
         for upload in ended where !received.isArriving(upload) {
             try await workers.run { [store] in
-                try store.removeStaging(upload: upload.description)
+                try store.staging.remove(upload: upload.description)
             }
             for copy in try await received.forget(upload) { try await release(copy) }
         }

@@ -3,93 +3,22 @@ import PosixIO
 import Spill
 import Synchronization
 
-/// The shard files of this peer: staging, sealed copies, and the way from a CID to its block.
+/// The shard files of this peer: sealed copies, and the way from a CID to its block.
 ///
 /// Calls that touch the disk block and belong on workers. Which copies should be here is decided by
 /// the replicated state; this type only knows which are.
 package final class ShardStore: Sendable {
-    private struct State {
-        var names: [ShardCopyID: UInt32] = [:]
-        var copies: [UInt32: ShardCopyID] = [:]
-        var open: [UInt32: ShardFile] = [:]
-        /// Serials of open files, least recently used first.
-        var recency: [UInt32] = []
-        /// Copies whose upload does not know yet whether they are held: nobody removes them.
-        var claims: [ShardCopyID: Int] = [:]
-        /// Number of the last claim on a copy; claims are counted through the life of the store.
-        var lastClaim: [ShardCopyID: UInt64] = [:]
-        var claimCount: UInt64 = 0
-        var nextSerial: UInt32 = 0
-        var lastHit: UInt32?
-        /// Damaged copies: their blocks cannot be found before the next start.
-        var unusable: Set<UInt32> = []
-        /// Sealed copies that belong to a committed root, so that their blocks may be read.
-        var readable: Set<UInt32> = []
-        /// Reads under way, by number.
-        var reads: Set<UInt64> = []
-        var nextRead: UInt64 = 0
-        /// Removals that wait for older reads: the number of the first read they need not wait for.
-        var waiting: [Removal: UInt64] = [:]
-
-        mutating func claim(_ copy: ShardCopyID) {
-            claims[copy, default: 0] += 1
-            claimCount += 1
-            lastClaim[copy] = claimCount
-        }
-
-        /// - Returns: How many claims are left.
-        @discardableResult
-        mutating func unclaim(_ copy: ShardCopyID) -> Int {
-            let left = (claims[copy] ?? 1) - 1
-            claims[copy] = left > 0 ? left : nil
-            return left
-        }
-
-        /// Brings back a copy whose file could not be removed; its blocks stay hidden.
-        mutating func remember(_ forgotten: ForgottenCopy) {
-            names[forgotten.copy] = forgotten.serial
-            copies[forgotten.serial] = forgotten.copy
-        }
-
-        /// Takes a copy out of everything that leads to it; its file is still there.
-        mutating func forget(_ copy: ShardCopyID) -> ForgottenCopy? {
-            guard let serial = names.removeValue(forKey: copy) else { return nil }
-            lastClaim[copy] = nil
-            copies[serial] = nil
-            readable.remove(serial)
-            recency.removeAll { $0 == serial }
-            if lastHit == serial { lastHit = nil }
-            return ForgottenCopy(
-                copy: copy, serial: serial, open: open.removeValue(forKey: serial))
-        }
-    }
-
-    /// A copy whose file is about to be removed.
-    private struct ForgottenCopy {
-        let copy: ShardCopyID
-        let serial: UInt32
-        /// Its file, when that is open.
-        let open: ShardFile?
-    }
-
-    private struct Removal: Hashable {
-        let shard: CID
-        let generation: Int
-    }
-
     /// Files kept open for readers.
     private static let openFileLimit = 128
 
+    /// Where files are written that may become copies.
+    package let staging: StagingArea
     private let directory: String
-    private let stagingDirectory: String
     private let catalogueDirectory: String
-    private let state = Mutex(State())
+    private let state = Mutex(ShardStoreState())
     /// Held while copies are made readable.
     private let publishing = Mutex<Void>(())
     private let catalogueBox = Mutex<BlockCatalogue?>(nil)
-    private let pool: SegmentPool
-    private let workers: WorkerPool
-    private let scratch: any ScratchSpace
     /// Told when a read has ended that a removal waits for.
     private let whenReadsEnd = AsyncStream.makeStream(
         of: Void.self, bufferingPolicy: .bufferingNewest(1))
@@ -101,12 +30,10 @@ package final class ShardStore: Sendable {
         dataDirectory: String, pool: SegmentPool, workers: WorkerPool, scratch: any ScratchSpace
     ) throws {
         directory = dataDirectory + "/shards"
-        stagingDirectory = dataDirectory + "/staging"
         catalogueDirectory = dataDirectory + "/catalogue"
-        self.pool = pool
-        self.workers = workers
-        self.scratch = scratch
-        for path in [directory, stagingDirectory, catalogueDirectory] {
+        staging = try StagingArea(
+            dataDirectory: dataDirectory, pool: pool, workers: workers, scratch: scratch)
+        for path in [directory, catalogueDirectory] {
             try FileSystem.makeDirectory(path)
         }
         try readDirectory()
@@ -129,14 +56,6 @@ package final class ShardStore: Sendable {
 
     /// The copies on disk, in no order.
     package var copies: [ShardCopyID] { state.withLock { Array($0.names.keys) } }
-
-    /// Removes everything below staging that a process left which is no more, but for some uploads.
-    package func sweepStaging(keeping uploads: Set<String> = []) throws {
-        for name in try Directory(stagingDirectory).loadNames() {
-            let upload = String(decoding: name, as: UTF8.self)
-            if !uploads.contains(upload) { try removeStaging(upload: upload) }
-        }
-    }
 
     /// Opens the catalogue for the copies whose blocks may be read, and adds what it lacks.
     ///
@@ -174,42 +93,12 @@ package final class ShardStore: Sendable {
 
     // MARK: Writing
 
-    /// Opens a staging file for one shard of an upload.
-    ///
-    /// - Parameter upload: Names a directory below staging; made when missing.
-    package func makeWriter(upload: String, number: Int) async throws -> ShardWriter {
-        let folder = stagingDirectory + "/" + upload
-        let path = stagedPath(upload, number)
-        let file = try await workers.run {
-            try FileSystem.makeDirectory(folder)
-            return try FileDescriptor(path, for: .create, isDirect: true)
-        }
-        return try await ShardWriter(
-            path: path, file: file, pool: pool, workers: workers, scratch: scratch)
-    }
-
-    /// A writer that is to go on with the staging file of one shard, or to find that it need not.
-    package func makeRepeatingWriter(upload: String, number: Int) async throws -> ShardWriter {
-        try await ShardWriter(
-            path: stagedPath(upload, number), file: nil, pool: pool, workers: workers,
-            scratch: scratch)
-    }
-
-    /// Makes a staging file of the first bytes of a copy.
-    package func stageAgain(
+    /// Makes a staging file of the first bytes of a copy, which goes on from there.
+    package func stage(
         _ copy: ShardCopyID, upload: String, number: Int, byteCount: Int
     ) throws {
         guard let path = path(of: copy) else { throw ShardStoreError.gone(copy) }
-        let source = try FileDescriptor(path, for: .read)
-        try removeStaged(upload: upload, number: number)
-        try FileSystem.makeDirectory(stagingDirectory + "/" + upload)
-        let file = try FileDescriptor(stagedPath(upload, number), for: .create)
-        for start in stride(from: 0, to: byteCount, by: 1 << 20) {
-            let count = min(1 << 20, byteCount - start)
-            try file.writeAll(try source.readAll(count: count, at: start), at: start)
-        }
-        try file.synchronize()
-        try synchronizeStaging(upload: upload)
+        try staging.copy(path, upload: upload, number: number, byteCount: byteCount)
     }
 
     /// What is to be said of a copy that is here, given what it holds.
@@ -227,12 +116,6 @@ package final class ShardStore: Sendable {
         state.withLock { $0.names[copy] }.map {
             directory + "/" + ShardFileName(copy: copy, serial: $0).text
         }
-    }
-
-    /// Makes the names of an upload's staging files durable.
-    package func synchronizeStaging(upload: String) throws {
-        try FileSystem.synchronizeDirectory(stagingDirectory + "/" + upload)
-        try FileSystem.synchronizeDirectory(stagingDirectory)
     }
 
     /// Gives a staged shard its final name, unless the copy is here already, and claims it: it
@@ -314,21 +197,6 @@ package final class ShardStore: Sendable {
 
     func isClaimed(_ copy: ShardCopyID) -> Bool { state.withLock { $0.claims[copy] != nil } }
 
-    /// Opens a shard that is still in staging, for sending it.
-    package func open(_ staged: StagedShard) throws -> ShardFile {
-        try ShardFile(
-            path: staged.path, copy: ShardCopyID(shard: staged.cid, generation: 0), serial: 0)
-    }
-
-    /// Removes a shard from staging, whole or not, that is not to stay here.
-    package func removeStaged(upload: String, number: Int) throws {
-        try FileSystem.removeFile(stagedPath(upload, number))
-    }
-
-    private func stagedPath(_ upload: String, _ number: Int) -> String {
-        stagingDirectory + "/" + upload + "/\(number)"
-    }
-
     /// Ends a claim.
     ///
     /// - Returns: `nil` while others claim the copy. Otherwise the number of its last claim: if the
@@ -365,26 +233,6 @@ package final class ShardStore: Sendable {
         try catalogueBox.withLock { $0 }?.mergeIfNeeded()
     }
 
-    /// Removes an upload's staging directory with all that is in it.
-    package func removeStaging(upload: String) throws(IOError) {
-        let folder = stagingDirectory + "/" + upload
-        do throws(IOError) {
-            guard let status = try FileSystem.loadStatus(folder) else { return }
-            // Not ours, but nothing below staging outlives a start.
-            guard status.kind == .directory else {
-                _ = try FileSystem.removeFile(folder)
-                return
-            }
-            for name in try Directory(folder).loadNames() {
-                try FileSystem.removeFile(folder + "/" + String(decoding: name, as: UTF8.self))
-            }
-            try FileSystem.removeDirectory(folder)
-        } catch {
-            // Somebody else removes it at the same time.
-            guard error.isNotFound else { throw error }
-        }
-    }
-
     // MARK: Removing
 
     /// Deletes the copies of a shard that were made before its drop number `generation`, and calls
@@ -395,7 +243,7 @@ package final class ShardStore: Sendable {
     package func removeCopies(
         of shard: CID, droppedAs generation: Int, whenGone: @escaping @Sendable () -> Void
     ) throws -> Bool {
-        let removal = Removal(shard: shard, generation: generation)
+        let removal = ShardRemoval(shard: shard, generation: generation)
         // Looked at and forgotten in one step, so that nobody claims a copy in between.
         let forgotten = state.withLock { state -> [ForgottenCopy]? in
             let dropped = state.names.keys.filter {
@@ -441,7 +289,7 @@ package final class ShardStore: Sendable {
 
     /// Forgets a copy and unlinks its file.
     private func removeFile(
-        of copy: ShardCopyID, onlyIf condition: (borrowing State) -> Bool
+        of copy: ShardCopyID, onlyIf condition: (borrowing ShardStoreState) -> Bool
     ) throws {
         let forgotten = state.withLock { state in condition(state) ? state.forget(copy) : nil }
         if let forgotten { _ = try removeFile(of: forgotten) }
@@ -548,44 +396,6 @@ package final class ShardStore: Sendable {
         try file.forEachKey { keys.append($0) }
         keys.sort()
         try catalogue.add(serial, sortedKeys: keys)
-    }
-}
-
-/// A read that is under way; it ends when nobody refers to it any more.
-package final class ReadLease: Sendable {
-    private let end: @Sendable () -> Void
-
-    fileprivate init(_ end: @escaping @Sendable () -> Void) {
-        self.end = end
-    }
-
-    deinit {
-        end()
-    }
-}
-
-/// Calls back when nobody refers to it any more.
-private final class ReleaseSignal: Sendable {
-    private let body: @Sendable () -> Void
-    private let isArmed = Mutex(true)
-
-    init(_ body: @escaping @Sendable () -> Void) {
-        self.body = body
-    }
-
-    deinit {
-        if isArmed.withLock({ $0 }) { body() }
-    }
-
-    func disarm() { isArmed.withLock { $0 = false } }
-}
-
-/// What the block catalogue knows a block by: eight bytes that are spread evenly.
-enum CatalogueKey {
-    static func key(of cid: CID) -> UInt64 { cid.multihashKey32.word0 }
-
-    static func key(function: HashFunction, digest: UnsafeRawBufferPointer) -> UInt64 {
-        key(of: CID(version: .v1, codec: .raw, hashFunction: function, digest: digest))
     }
 }
 

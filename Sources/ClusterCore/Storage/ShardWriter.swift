@@ -14,6 +14,11 @@ package struct StagedShard: Sendable {
     package let payloadByteCount: Int
     /// 1, or 2 when the list of blocks has an indirect level.
     package let depth: Int
+
+    /// Opens the file for sending it.
+    func open() throws -> ShardFile {
+        try ShardFile(path: path, copy: ShardCopyID(shard: cid, generation: 0), serial: 0)
+    }
 }
 
 /// What a shard holds, as its description says it.

@@ -58,6 +58,8 @@ package final class UploadJournal: @unchecked Sendable {
     /// A journal is written anew when so much of it is of no more use, and more than what is.
     static let wasteByteLimit = 64 << 20
 
+    /// What opened the upload.
+    package let opening: [UInt8]
     private let path: String
     private var file: FileDescriptor
     private var end: Int
@@ -68,55 +70,43 @@ package final class UploadJournal: @unchecked Sendable {
     /// The last tail that was read.
     private var tail: [UInt8] = []
 
-    private init(path: String, file: FileDescriptor, end: Int) {
+    private init(path: String, file: FileDescriptor, opening: [UInt8], end: Int) {
         self.path = path
         self.file = file
+        self.opening = opening
         self.end = end
     }
 
     /// Makes a journal.
-    ///
-    /// - Parameter opening: What opened the upload.
     package static func create(_ path: String, opening: [UInt8]) throws -> UploadJournal {
         // A process may have been killed between making it and answering.
         try FileSystem.removeFile(path)
-        let journal = UploadJournal(
-            path: path, file: try FileDescriptor(path, for: .create, permissions: 0o600), end: 0)
-        try journal.append(frame: [format] + opening)
+        let journal = try begin(path, at: path, opening: opening)
         try journal.file.synchronize()
         try FileSystem.synchronizeDirectory(FileSystem.directory(of: path))
         return journal
     }
 
     /// Opens a journal, to be read to its end before anything is appended.
-    ///
-    /// - Returns: The journal, and what opened the upload; `nil` when not even that is whole.
-    package static func open(
-        _ path: String
-    ) throws -> (journal: UploadJournal, opening: [UInt8])? {
-        let file = try FileDescriptor(path, for: .update)
-        let journal = UploadJournal(path: path, file: file, end: 0)
-        guard let opening = try journal.nextFrame() else { return nil }
-        guard opening.first == format else {
-            throw UploadJournalError.otherFormat(path: path, opening.first ?? 0)
-        }
-        return (journal, Array(opening.dropFirst()))
+    package static func open(_ path: String) throws -> UploadJournal {
+        try open(path, for: .update)
+    }
+
+    /// Bytes of the upload that were acknowledged last.
+    package static func loadOffset(_ path: String) throws -> Int {
+        let journal = try open(path, for: .read)
+        var offset = 0
+        while let checkpoint = try journal.nextWhole() { offset = checkpoint.offset }
+        return offset
     }
 
     /// The next checkpoint, with its whole tail; `nil` at the end, where what a cut write has left is cut
     /// off.
     package func next() throws -> UploadCheckpoint? {
-        let start = end
-        guard let frame = try nextFrame() else {
-            tail = []
-            try file.truncate(to: end)
-            return nil
-        }
-        guard let checkpoint = Self.decode(frame, after: &tail) else {
-            throw UploadJournalError.damaged(path: path, offset: start)
-        }
-        note(checkpoint)
-        return checkpoint
+        if let checkpoint = try nextWhole() { return checkpoint }
+        tail = []
+        try file.truncate(to: end)
+        return nil
     }
 
     /// Makes a checkpoint durable.
@@ -136,9 +126,8 @@ package final class UploadJournal: @unchecked Sendable {
     }
 
     /// The upload is complete, and nothing goes on from here: leaves only how long it was.
-    package func close(_ opening: [UInt8], offset: Int) throws {
+    package func close(offset: Int) throws {
         try replace { new in
-            try new.append(frame: [Self.format] + opening)
             let end = UploadCheckpoint(
                 offset: offset, contentByteCount: 0, records: [], reader: [], tail: [], rest: [])
             try new.append(frame: Self.encode(end, drop: 0, adding: []))
@@ -152,6 +141,38 @@ package final class UploadJournal: @unchecked Sendable {
     }
 
     // MARK: - Frames
+
+    private static func begin(
+        _ path: String, at place: String, opening: [UInt8]
+    ) throws -> UploadJournal {
+        let file = try FileDescriptor(place, for: .create, permissions: 0o600)
+        let journal = UploadJournal(path: path, file: file, opening: opening, end: 0)
+        try journal.append(frame: [format] + opening)
+        return journal
+    }
+
+    private static func open(
+        _ path: String, for access: FileDescriptor.Access
+    ) throws -> UploadJournal {
+        let file = try FileDescriptor(path, for: access)
+        guard let (frame, end) = try nextFrame(of: file, path, at: 0) else {
+            throw UploadJournalError.damaged(path: path, offset: 0)
+        }
+        guard frame.first == format else {
+            throw UploadJournalError.otherFormat(path: path, frame.first ?? 0)
+        }
+        return UploadJournal(path: path, file: file, opening: Array(frame.dropFirst()), end: end)
+    }
+
+    private func nextWhole() throws -> UploadCheckpoint? {
+        guard let (frame, next) = try Self.nextFrame(of: file, path, at: end) else { return nil }
+        guard let checkpoint = Self.decode(frame, after: &tail) else {
+            throw UploadJournalError.damaged(path: path, offset: end)
+        }
+        end = next
+        note(checkpoint)
+        return checkpoint
+    }
 
     private func note(_ checkpoint: UploadCheckpoint) {
         lastContentEnd = checkpoint.contentByteCount
@@ -177,30 +198,31 @@ package final class UploadJournal: @unchecked Sendable {
         withUnsafeBytes(of: number.littleEndian) { Array($0) }
     }
 
-    /// The payload of the frame at `end`, which moves behind it; `nil` when there is none that is whole.
+    /// The payload of the frame at `start`, and where it ends; `nil` when there is none that is whole.
     ///
     /// - Throws: `damaged` when what is not whole cannot be a last frame that was cut.
-    private func nextFrame() throws -> [UInt8]? {
-        let left = try file.loadByteCount() - end
-        guard left >= Self.headByteCount else { return nil }
-        let head = try file.readAll(count: Self.headByteCount, at: end)
-        let damaged = UploadJournalError.damaged(path: path, offset: end)
-        guard Self.check(Array(head[..<4])) == Array(head[4..<8]) else {
+    private static func nextFrame(
+        of file: FileDescriptor, _ path: String, at start: Int
+    ) throws -> (payload: [UInt8], end: Int)? {
+        let left = try file.loadByteCount() - start
+        guard left >= headByteCount else { return nil }
+        let head = try file.readAll(count: headByteCount, at: start)
+        let damaged = UploadJournalError.damaged(path: path, offset: start)
+        guard check(Array(head[..<4])) == Array(head[4..<8]) else {
             // Space that was given to the file, and then not written, is zero.
-            guard try file.readAll(count: left, at: end).allSatisfy({ $0 == 0 }) else {
+            guard try file.readAll(count: left, at: start).allSatisfy({ $0 == 0 }) else {
                 throw damaged
             }
             return nil
         }
         let count = head[..<4].reversed().reduce(0) { $0 << 8 | Int($1) }
-        guard left >= Self.headByteCount + count else { return nil }
-        let payload = try file.readAll(count: count, at: end + Self.headByteCount)
-        guard Self.littleEndian(XXH64.hash(payload)) == Array(head[8...]) else {
-            guard left == Self.headByteCount + count else { throw damaged }
+        guard left >= headByteCount + count else { return nil }
+        let payload = try file.readAll(count: count, at: start + headByteCount)
+        guard littleEndian(XXH64.hash(payload)) == Array(head[8...]) else {
+            guard left == headByteCount + count else { throw damaged }
             return nil
         }
-        end += Self.headByteCount + count
-        return payload
+        return (payload, start + headByteCount + count)
     }
 
     private static func encode(
@@ -208,11 +230,10 @@ package final class UploadJournal: @unchecked Sendable {
     ) -> [UInt8] {
         var bytes: [UInt8] = []
         for number in [checkpoint.offset, checkpoint.contentByteCount, drop] {
-            Varint.append(UInt64(number), to: &bytes)
+            bytes.appendNumber(UInt64(number))
         }
         for run in [adding, checkpoint.rest, checkpoint.reader, checkpoint.records] {
-            Varint.append(UInt64(run.count), to: &bytes)
-            bytes.append(contentsOf: run)
+            bytes.appendRun(run)
         }
         return bytes
     }
@@ -220,18 +241,11 @@ package final class UploadJournal: @unchecked Sendable {
     /// - Parameter tail: That of the checkpoint before; becomes that of this one.
     private static func decode(_ bytes: [UInt8], after tail: inout [UInt8]) -> UploadCheckpoint? {
         bytes.withUnsafeBytes { bytes in
-            var position = 0
-            func number() -> Int? {
-                (try? Varint.decode(bytes, at: &position)).flatMap { Int(exactly: $0) }
-            }
-            func run() -> [UInt8]? {
-                guard let count = number(), count <= bytes.count - position else { return nil }
-                defer { position += count }
-                return Array(bytes[position..<position + count])
-            }
-            guard let offset = number(), let contentByteCount = number(), let drop = number(),
-                drop <= tail.count, let added = run(), let rest = run(), let reader = run(),
-                let records = run(), position == bytes.count
+            var cursor = ByteCursor(bytes)
+            guard let offset = try? cursor.count(), let contentByteCount = try? cursor.count(),
+                let drop = try? cursor.count(), drop <= tail.count, let added = try? cursor.run(),
+                let rest = try? cursor.run(), let reader = try? cursor.run(),
+                let records = try? cursor.run(), cursor.isAtEnd
             else { return nil }
             tail.removeFirst(drop)
             tail.append(contentsOf: added)
@@ -246,12 +260,9 @@ package final class UploadJournal: @unchecked Sendable {
     /// Leaves out tails that others have replaced.
     private func rewrite() throws {
         try replace { new in
-            guard let (old, opening) = try Self.open(path) else {
-                throw UploadJournalError.damaged(path: path, offset: 0)
-            }
-            try new.append(frame: [Self.format] + opening)
+            let old = try Self.open(path, for: .read)
             var last: UploadCheckpoint?
-            while let checkpoint = try old.next() {
+            while let checkpoint = try old.nextWhole() {
                 if let last { try new.append(frame: Self.encode(last, drop: 0, adding: [])) }
                 last = checkpoint
             }
@@ -263,8 +274,7 @@ package final class UploadJournal: @unchecked Sendable {
     private func replace(_ write: (UploadJournal) throws -> Void) throws {
         let newPath = path + FileSystem.unfinishedSuffix
         try FileSystem.removeFile(newPath)
-        let new = UploadJournal(
-            path: path, file: try FileDescriptor(newPath, for: .create, permissions: 0o600), end: 0)
+        let new = try Self.begin(path, at: newPath, opening: opening)
         try write(new)
         try new.file.synchronize()
         try FileSystem.rename(newPath, to: path)

@@ -52,7 +52,7 @@ package struct ShardDelivery: Sendable {
     }
 
     private func open(_ staged: StagedShard) async throws -> OutgoingShard {
-        let file = try await peer.workers.run { [store = peer.store] in try store.open(staged) }
+        let file = try await peer.workers.run { try staged.open() }
         return OutgoingShard(
             upload: upload, number: number, description: ShardDescription(staged), file: file)
     }
@@ -241,7 +241,7 @@ package struct ShardDelivery: Sendable {
     /// Frees the spool.
     private func discard() async throws {
         try await peer.workers.run { [store = peer.store, upload, number] in
-            try store.removeStaged(upload: upload.description, number: number)
+            try store.staging.remove(upload: upload.description, number: number)
         }
     }
 }

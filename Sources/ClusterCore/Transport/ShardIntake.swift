@@ -129,9 +129,9 @@ package struct ShardIntake: Sendable {
         let upload = request.upload.description
         // What an earlier attempt has left.
         try await peer.workers.run { [store = peer.store] in
-            try store.removeStaged(upload: upload, number: request.number)
+            try store.staging.remove(upload: upload, number: request.number)
         }
-        let writer = try await peer.store.makeWriter(upload: upload, number: request.number)
+        let writer = try await peer.store.staging.makeWriter(upload: upload, number: request.number)
         writer.reservedByteCount = reservedByteCount
         let receiver = ShardReceiver(
             shard: request.shard, blockCount: request.blockCount, writer: writer,
@@ -142,7 +142,7 @@ package struct ShardIntake: Sendable {
         } catch {
             await receiver.abandon()
             try await peer.workers.run { [store = peer.store] in
-                try store.removeStaged(upload: upload, number: request.number)
+                try store.staging.remove(upload: upload, number: request.number)
             }
             throw error
         }

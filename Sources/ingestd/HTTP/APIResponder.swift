@@ -93,14 +93,8 @@ struct APIResponder: HTTPResponder {
         case .abortUpload(let id):
             try await fresh(isAtOnce: true) { try await resumable.abort(request, id, context) }
         case .uploadLimits: resumable.limits()
-        case .upload(let id):
-            try await fresh(isAtOnce: true) {
-                var response = try await state.respond(route, target)
-                if request.method == .head {
-                    try await resumable.describe(request, id, context, &response)
-                }
-                return response
-            }
+        case .upload(let id) where request.method == .head:
+            try await fresh(isAtOnce: true) { try await resumable.describe(request, id, context) }
         case .content(let path):
             try await fresh(isAtOnce: false) {
                 try await content.respond(to: request, path: path, target: target)
@@ -136,10 +130,7 @@ struct APIResponder: HTTPResponder {
             case .patch: return try await resumable.append(request, id, context)
             case .delete: return try await resumable.abort(request, id, context)
             case .head:
-                var response = Response(status: .ok)
-                try await resumable.describe(request, id, context, &response)
-                response.body = ResponseBody()
-                return response
+                return try await resumable.describe(request, id, context)
             default:
                 throw Problem(.methodNotAllowed, "peers pass on what is done to uploads alone")
             }

@@ -52,7 +52,7 @@ struct AddRoute: Sendable {
         let content: any UploadContent
         let body: UploadBody
         do {
-            content = try makeContent(parameters, options, boundary, session)
+            content = try makeContent(parameters.format, options, boundary, session)
             body = UploadBody(request.body, isCompressed: isCompressed) { [metrics] count in
                 metrics.received(count)
             }
@@ -78,16 +78,13 @@ struct AddRoute: Sendable {
     }
 
     private func makeContent(
-        _ parameters: AddParameters, _ options: ImportOptions, _ boundary: MultipartBoundary,
+        _ format: AddParameters.Format, _ options: ImportOptions, _ boundary: MultipartBoundary,
         _ session: UploadSession
     ) throws -> any UploadContent {
-        switch parameters.format {
+        switch format {
         case .unixfs:
             FileTreeContent(
-                boundary: boundary,
-                pipeline: try ImportPipeline(
-                    options: options, sink: session, scratch: peer.scratch, workers: peer.workers,
-                    slabs: maker.slabs))
+                boundary: boundary, pipeline: try maker.makePipeline(options, session))
         case .car:
             ArchiveContent(boundary: boundary, sink: session, scratch: peer.scratch)
         }

@@ -26,12 +26,15 @@ actor OpenUploads {
     }
 
     /// Opens an upload.
-    func open(_ opening: UploadOpening) async throws -> UploadResource {
-        let resource = try await maker.open(opening)
-        resources[resource.id] = resource
-        recent.append(resource.id)
+    func open(_ opening: UploadOpening) async throws -> UploadID {
+        let id = UploadID.random()
+        // In use: its journal is there before the state knows of it.
+        enter(id)
+        defer { leave(id) }
         await freeMemory()
-        return resource
+        let engine = try await maker.open(id, opening)
+        resources[id] = UploadResource(id: id, maker: maker, engine: engine)
+        return id
     }
 
     /// Uses an upload of this peer; whether there is one, its use tells.
@@ -40,15 +43,21 @@ actor OpenUploads {
     ) async throws -> Result {
         let resource = resources[id] ?? UploadResource(id: id, maker: maker)
         resources[id] = resource
+        enter(id)
+        defer { leave(id) }
+        await freeMemory()
+        return try await body(resource)
+    }
+
+    private func enter(_ id: UploadID) {
         userCounts[id, default: 0] += 1
         recent.removeAll { $0 == id }
         recent.append(id)
-        defer {
-            userCounts[id, default: 1] -= 1
-            if userCounts[id] == 0 { userCounts[id] = nil }
-        }
-        await freeMemory()
-        return try await body(resource)
+    }
+
+    private func leave(_ id: UploadID) {
+        userCounts[id, default: 1] -= 1
+        if userCounts[id] == 0 { userCounts[id] = nil }
     }
 
     /// Seconds after which an upload is aborted unless it is touched.
@@ -65,9 +74,9 @@ actor OpenUploads {
 
     /// Leaves in memory what is in use, and what was in use last.
     private func freeMemory() async {
-        while recent.count > Self.idleLimit, let oldest = recent.first {
-            recent.removeFirst()
-            await resources[oldest]?.unload()
+        for id in recent.dropLast(Self.idleLimit) where userCounts[id] == nil {
+            recent.removeAll { $0 == id }
+            await resources[id]?.unload()
         }
     }
 
@@ -85,7 +94,7 @@ actor OpenUploads {
     }
 
     private func abortAbandoned() async {
-        for id in maker.peer.journals.uploads {
+        for id in maker.peer.journals.uploads where userCounts[id] == nil {
             do {
                 switch try await maker.state(of: id) {
                 case .open(let untouched) where untouched > lease:

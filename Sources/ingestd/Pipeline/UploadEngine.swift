@@ -4,15 +4,14 @@ import Hummingbird
 import ImportPipeline
 import Importer
 import IngestAPI
+import Logging
 import NIOCore
-import Pinset
 import PosixIO
 
 /// What opened an upload, as its journal keeps it.
 struct UploadOpening: Codable, Sendable {
     /// Without what tells the format.
     var query: String
-    var format: String
     var filename: String
     /// The boundary of the form, if there is one.
     var boundary: String?
@@ -37,31 +36,33 @@ final class UploadEngine: @unchecked Sendable {
     private let content: any ResumableContent
     private let session: UploadSession
     private let journal: UploadJournal
-    private let opening: UploadOpening
-    private let peer: LocalPeer
+    private let workers: WorkerPool
+    private let log: Logger
     /// Bytes that are durable with all that goes on from them.
     private(set) var offset = 0
     /// Bytes of the whole upload, once the client has said that.
     private(set) var length: Int?
     private var takenByteCount = 0
 
-    /// - Parameter journal: New, or read to its end by `replay`.
+    /// - Parameters:
+    ///   - journal: New, or read to its end by `replay`.
+    ///   - length: Bytes of the whole upload, if the client said that when it opened it.
     init(
         content: any ResumableContent, session: UploadSession, journal: UploadJournal,
-        opening: UploadOpening, peer: LocalPeer
+        length: Int?, workers: WorkerPool, log: Logger
     ) {
         self.content = content
         self.session = session
         self.journal = journal
-        self.opening = opening
-        self.peer = peer
-        length = opening.length
+        self.length = length
+        self.workers = workers
+        self.log = log
     }
 
     /// Comes to where the journal ends.
     func replay() async throws {
         var last: UploadCheckpoint?
-        while let checkpoint = try await peer.workers.run({ [journal] in try journal.next() }) {
+        while let checkpoint = try await workers.run({ [journal] in try journal.next() }) {
             let records = try checkpoint.records.withUnsafeBytes {
                 try ImportRecord.decodeAll($0)
             }
@@ -77,8 +78,13 @@ final class UploadEngine: @unchecked Sendable {
         takenByteCount = offset
     }
 
-    /// - Throws: A `Problem` when the client has said another length before.
+    /// - Throws: A `Problem` when the client has said another length before, or sent more already.
     func announce(length: Int) throws {
+        guard length >= offset else {
+            throw Problem(
+                .lengthMismatch,
+                "\(offset) bytes of the upload are here, and now it was said to have \(length)")
+        }
         guard self.length == nil || self.length == length else {
             throw Problem(
                 .lengthMismatch,
@@ -128,9 +134,13 @@ final class UploadEngine: @unchecked Sendable {
         let root = try await content.finish()
         try await session.commit(
             root: root.cid, contentByteCount: Int(content.contentByteCount))
-        let opening = try JSONEncoder().encode(opening)
-        try await peer.workers.run { [journal, offset] in
-            try journal.close(Array(opening), offset: offset)
+        do {
+            try await workers.run { [journal, offset] in try journal.close(offset: offset) }
+        } catch {
+            // The upload is complete all the same; a long journal tells its length as well.
+            log.error(
+                "the journal of a complete upload could not be shortened",
+                metadata: ["upload": "\(session.id)", "error": "\(error)"])
         }
         return root
     }
@@ -155,7 +165,7 @@ final class UploadEngine: @unchecked Sendable {
             offset: takenByteCount, contentByteCount: Int(content.contentByteCount),
             records: imported.records, reader: Array(try JSONEncoder().encode(state)),
             tail: imported.tail, rest: rest)
-        try await peer.workers.run { [journal] in try journal.append(checkpoint) }
+        try await workers.run { [journal] in try journal.append(checkpoint) }
         offset = takenByteCount
     }
 }

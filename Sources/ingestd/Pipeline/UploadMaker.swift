@@ -17,19 +17,6 @@ struct UploadMaker: Sendable {
     let slabs: SlabPool
     let log: Logger
 
-    /// How long the log has for saying that it takes commands.
-    private static let logPatience = Duration.milliseconds(4_500)
-
-    /// Without the log nothing can be agreed on; that is said before an upload begins.
-    func checkLog() async throws {
-        guard client != nil, !(await peer.catchUp(within: Self.logPatience)) else { return }
-        throw Problem(
-            .unavailable,
-            "nothing can be written through this peer now: the cluster's log (etcd) does not answer it, "
-                + "so peers cannot agree; reads go on; try again, or another peer",
-            retryAfterSeconds: 5)
-    }
-
     /// What the state is told of an upload.
     func options(
         _ parameters: AddParameters, expectedByteCount: Int?
@@ -42,18 +29,27 @@ struct UploadMaker: Sendable {
             expectedByteCount: expectedByteCount)
     }
 
+    /// Turns the content of an upload into blocks for its session.
+    ///
+    /// - Parameter isRecorded: Its steps are kept, so that they can be repeated.
+    func makePipeline(
+        _ options: ImportOptions, _ session: UploadSession, isRecorded: Bool = false
+    ) throws -> ImportPipeline {
+        try ImportPipeline(
+            options: options, sink: session, scratch: peer.scratch, workers: peer.workers,
+            slabs: slabs, isRecorded: isRecorded)
+    }
+
     // MARK: - Uploads that can go on
 
     /// Opens an upload.
-    func open(_ opening: UploadOpening) async throws -> UploadResource {
-        let id = UploadID.random()
+    func open(_ id: UploadID, _ opening: UploadOpening) async throws -> UploadEngine {
         let bytes = Array(try JSONEncoder().encode(opening))
         let journal = try await peer.workers.run { [journals = peer.journals] in
             try journals.create(id, opening: bytes)
         }
         do {
-            let engine = try await makeEngine(id, opening, journal, isResumed: false)
-            return UploadResource(id: id, maker: self, engine: engine)
+            return try await makeEngine(id, opening, journal, isResumed: false)
         } catch {
             try await forget(id)
             throw error
@@ -69,13 +65,10 @@ struct UploadMaker: Sendable {
                 "upload \(id) is a single request, which cannot be gone on with; GET tells how it is doing"
             )
         }
-        let found = try await peer.workers.run { [path = peer.journals.path(of: id)] in
+        let journal = try await peer.workers.run { [path = peer.journals.path(of: id)] in
             try UploadJournal.open(path)
         }
-        guard let (journal, bytes) = found else {
-            throw UploadJournalError.damaged(path: peer.journals.path(of: id), offset: 0)
-        }
-        let opening = try JSONDecoder().decode(UploadOpening.self, from: Data(bytes))
+        let opening = try JSONDecoder().decode(UploadOpening.self, from: Data(journal.opening))
         let engine = try await makeEngine(id, opening, journal, isResumed: true)
         do {
             try await engine.replay()
@@ -99,6 +92,14 @@ struct UploadMaker: Sendable {
         try await peer.driver.read { $0.upload(id) }
     }
 
+    /// Whether an upload came, or comes, as one request, which cannot be gone on with.
+    func isSingleRequest(_ id: UploadID) async throws -> Bool {
+        switch try await record(of: id)?.phase {
+        case .open, .committed: !peer.journals.uploads.contains(id)
+        case .aborted, nil: false
+        }
+    }
+
     /// How an upload with a journal is doing.
     func state(of id: UploadID) async throws -> State {
         guard let record = try await record(of: id) else { return .forgotten }
@@ -120,10 +121,7 @@ struct UploadMaker: Sendable {
             peer.journals.uploads.contains(id)
         else { return nil }
         let length = try await peer.workers.run { [path = peer.journals.path(of: id)] in
-            guard let (journal, _) = try UploadJournal.open(path) else { return 0 }
-            var length = 0
-            while let checkpoint = try journal.next() { length = checkpoint.offset }
-            return length
+            try UploadJournal.loadOffset(path)
         }
         return (length, root)
     }
@@ -131,24 +129,10 @@ struct UploadMaker: Sendable {
     /// Removes what an upload that has ended has left here.
     func forget(_ id: UploadID) async throws {
         try await peer.workers.run { [journals = peer.journals, store = peer.store] in
-            try store.removeStaging(upload: id.description)
+            try store.staging.remove(upload: id.description)
             try journals.remove(id)
         }
         peer.uploadEnded(id)
-    }
-
-    /// Uploads of all peers that may be open.
-    private static let openLimit = 10_000
-
-    /// - Throws: When too many uploads are open.
-    func checkRoom() async throws {
-        let count = try await peer.driver.read { $0.openUploadCount }
-        guard count < Self.openLimit else {
-            throw Problem(
-                .tooManyUploads,
-                "\(count) uploads are open, which is the limit; end some, or wait until they are given up",
-                retryAfterSeconds: 60)
-        }
     }
 
     /// Ends an upload whose journal is of no use.
@@ -188,7 +172,7 @@ struct UploadMaker: Sendable {
         do {
             return UploadEngine(
                 content: try makeContent(parameters, opening, session), session: session,
-                journal: journal, opening: opening, peer: peer)
+                journal: journal, length: opening.length, workers: peer.workers, log: log)
         } catch {
             if isResumed {
                 await session.suspend()
@@ -202,9 +186,8 @@ struct UploadMaker: Sendable {
     private func makeContent(
         _ parameters: AddParameters, _ opening: UploadOpening, _ session: UploadSession
     ) throws -> any ResumableContent {
-        let pipeline = try ImportPipeline(
-            options: parameters.importOptions(), sink: session, scratch: peer.scratch,
-            workers: peer.workers, slabs: slabs, isRecorded: true)
+        let pipeline = try makePipeline(
+            try parameters.importOptions(), session, isRecorded: true)
         guard let boundary = opening.boundary else {
             return try RawFileContent(name: opening.filename, pipeline: pipeline)
         }

@@ -165,9 +165,9 @@ final class UploadSession: BlockSink {
             try await openShardAgain()
             if shard!.isSealed { return }
             try await peer.workers.run { [store = peer.store, id] in
-                try store.removeStaged(upload: id.description, number: number)
+                try store.staging.remove(upload: id.description, number: number)
             }
-            shard!.writer = try await peer.store.makeWriter(
+            shard!.writer = try await peer.store.staging.makeWriter(
                 upload: id.description, number: number)
             shard!.writer.reservedByteCount = shard!.reservedByteCount
             return
@@ -181,7 +181,7 @@ final class UploadSession: BlockSink {
         allocations = reserved.peers
         if !reserved.peers.contains(peer.id) { try await peer.checkSpool(for: byteCount) }
         shardCount += 1
-        let writer = try await peer.store.makeWriter(upload: id.description, number: number)
+        let writer = try await peer.store.staging.makeWriter(upload: id.description, number: number)
         writer.reservedByteCount = byteCount
         shard = OpenShard(number: number, writer: writer, reservedByteCount: byteCount)
     }
@@ -283,7 +283,7 @@ final class UploadSession: BlockSink {
         if let shard, !shard.isSealed { rest = try await shard.writer.flush() }
         if namedShardCount < shardCount {
             try await peer.workers.run { [store = peer.store, id] in
-                try store.synchronizeStaging(upload: id.description)
+                try store.staging.synchronize(upload: id.description)
             }
             namedShardCount = shardCount
         }
@@ -300,7 +300,7 @@ final class UploadSession: BlockSink {
         if let further = peer.received.copy(of: id, number: shard.number) {
             let (number, byteCount) = (shard.number, shard.writer.payloadEnd)
             try await peer.workers.run { [store = peer.store, id] in
-                try store.stageAgain(
+                try store.stage(
                     further, upload: id.description, number: number, byteCount: byteCount)
             }
         }
@@ -324,7 +324,7 @@ final class UploadSession: BlockSink {
         }
         allocations = reservation?.peers ?? sealed?.copies.map(\.peer) ?? []
         shardCount += 1
-        let writer = try await peer.store.makeRepeatingWriter(
+        let writer = try await peer.store.staging.makeRepeatingWriter(
             upload: id.description, number: number)
         writer.reservedByteCount = reservation?.byteCount ?? 0
         shard = OpenShard(
@@ -425,7 +425,7 @@ final class UploadSession: BlockSink {
     private func removeStaging() async {
         do {
             try await peer.workers.run { [store = peer.store, id] in
-                try store.removeStaging(upload: id.description)
+                try store.staging.remove(upload: id.description)
             }
         } catch {
             log.error(

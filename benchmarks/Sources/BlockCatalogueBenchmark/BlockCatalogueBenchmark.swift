@@ -1,6 +1,7 @@
 import ClusterCore
 import Glibc
 import PosixIO
+import SeededRandom
 
 /// Compares the block catalogue with a SQLite table of the same rows.
 ///
@@ -65,7 +66,7 @@ enum BlockCatalogueBenchmark {
             for key in hits { found += try subject.countShards(with: key) }
         }
         precondition(found >= hits.count, "every block is found")
-        var generator = SplitMix(state: 99)
+        var generator = SeededGenerator(seed: 99)
         let misses = (0..<500_000).map { _ in generator.next() }
         let missSeconds = try processorSeconds {
             for key in misses { found -= try subject.countShards(with: key) }
@@ -113,7 +114,7 @@ struct Workload {
     var totalCount: Int { Int(shardCount) * blockCount }
 
     func key(_ index: Int, of serial: UInt32) -> UInt64 {
-        var generator = SplitMix(state: UInt64(serial) << 32 | UInt64(index))
+        var generator = SeededGenerator(seed: UInt64(serial) << 32 | UInt64(index))
         return generator.next()
     }
 
@@ -122,23 +123,11 @@ struct Workload {
     }
 
     func randomKeys(_ count: Int) -> [UInt64] {
-        var generator = SplitMix(state: 7)
+        var generator = SeededGenerator(seed: 7)
         return (0..<count).map { _ in
             let serial = UInt32(generator.next() % UInt64(shardCount))
             return key(Int(generator.next() % UInt64(blockCount)), of: serial)
         }
-    }
-}
-
-struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-        return word ^ (word >> 31)
     }
 }
 

@@ -1,5 +1,6 @@
 import Multiformats
 import Pinset
+import SeededRandom
 import ShardPlanner
 
 /// A state with a log, and the time each of its commands took to apply, without saving.
@@ -15,7 +16,7 @@ struct Cluster {
     private static let reservedByteCount = 101 << 20
 
     private(set) var state: PinsetState
-    private var random: SplitMix
+    private var random: SeededGenerator
     private var lastIndex: UInt64
 
     /// An empty cluster.
@@ -34,7 +35,7 @@ struct Cluster {
     /// A state as it is, with a log that goes on.
     init(_ state: PinsetState, number: Int) {
         self.state = state
-        random = SplitMix(seed: UInt64(number))
+        random = SeededGenerator(seed: UInt64(number))
         lastIndex = state.appliedIndex.rawValue
     }
 
@@ -141,7 +142,7 @@ struct Cluster {
     }()
 
     private static func join(_ number: Int) -> PeerJoin {
-        var random = SplitMix(seed: UInt64(number))
+        var random = SeededGenerator(seed: UInt64(number))
         let key = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
         do {
             return PeerJoin(

@@ -1,0 +1,152 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import Importer
+import IngestAPI
+import NIOCore
+
+extension HTTPField.Name {
+    static let uploadOffset = HTTPField.Name("Upload-Offset")!
+    static let uploadComplete = HTTPField.Name("Upload-Complete")!
+    static let uploadLength = HTTPField.Name("Upload-Length")!
+    static let uploadLimit = HTTPField.Name("Upload-Limit")!
+    /// The root of a complete upload.
+    static let uploadRoot = HTTPField.Name("Upload-Root")!
+    static let tusResumable = HTTPField.Name("Tus-Resumable")!
+    static let tusVersion = HTTPField.Name("Tus-Version")!
+    static let tusExtension = HTTPField.Name("Tus-Extension")!
+    static let uploadMetadata = HTTPField.Name("Upload-Metadata")!
+    static let uploadDeferLength = HTTPField.Name("Upload-Defer-Length")!
+    static let uploadExpires = HTTPField.Name("Upload-Expires")!
+}
+
+/// Which of the two protocols for uploads in pieces a client speaks, and how it is answered.
+enum UploadDialect {
+    /// *Resumable Uploads for HTTP*, revision 11 of the IETF's draft, interop version 8.
+    case draft
+    /// tus 1.0.0 (https://tus.io/protocols/resumable-upload).
+    case tus
+
+    private static let tusVersion = "1.0.0"
+    private static let tusExtensions =
+        "creation,creation-with-upload,creation-defer-length,termination,expiration"
+
+    init(_ request: Request) throws {
+        switch request.headers[.tusResumable] {
+        case nil: self = .draft
+        case Self.tusVersion: self = .tus
+        case let version?:
+            throw Problem(
+                .protocolVersion,
+                "tus \(version.prefix(20)) is not spoken here; use \(Self.tusVersion)")
+        }
+    }
+
+    /// What the bytes of a `PATCH` are sent as.
+    var patchType: String {
+        switch self {
+        case .draft: "application/partial-upload"
+        case .tus: "application/offset+octet-stream"
+        }
+    }
+
+    // MARK: - Answers
+
+    /// What is promised of all uploads: there is no limit but that of time.
+    static func limits(lease: Int64) -> HTTPFields {
+        [
+            .uploadLimit: limitText(lease), .tusResumable: tusVersion, .tusVersion: tusVersion,
+            .tusExtension: tusExtensions,
+        ]
+    }
+
+    /// Where an upload stands that is not complete.
+    ///
+    /// - Parameter lease: Seconds from now after which it is aborted.
+    func fields(_ progress: UploadResource.Progress, lease: Int64) -> HTTPFields {
+        var fields: HTTPFields = [.uploadOffset: "\(progress.offset)"]
+        if let length = progress.length { fields[.uploadLength] = "\(length)" }
+        switch self {
+        case .draft:
+            fields[.uploadComplete] = "?0"
+            fields[.uploadLimit] = Self.limitText(lease)
+        case .tus:
+            fields[.tusResumable] = Self.tusVersion
+            if progress.length == nil { fields[.uploadDeferLength] = "1" }
+            fields[.uploadExpires] = Self.httpDate(
+                Date(timeIntervalSinceNow: Double(lease)))
+        }
+        return fields
+    }
+
+    /// What is said of a complete upload.
+    func fields(completedWith root: String, length: Int, lease: Int64) -> HTTPFields {
+        var fields: HTTPFields = [
+            .uploadRoot: root, .uploadOffset: "\(length)", .uploadLength: "\(length)",
+        ]
+        switch self {
+        case .tus: fields[.tusResumable] = Self.tusVersion
+        case .draft:
+            fields[.uploadComplete] = "?1"
+            fields[.uploadLimit] = Self.limitText(lease)
+        }
+        return fields
+    }
+
+    /// The answer to whoever has sent the last byte.
+    func response(completedWith root: String, length: Int, line: [UInt8], lease: Int64) -> Response
+    {
+        let fields = fields(completedWith: root, length: length, lease: lease)
+        switch self {
+        case .tus: return Response(status: .noContent, headers: fields)
+        case .draft:
+            var response = Response(
+                status: .ok, headers: fields,
+                body: ResponseBody(byteBuffer: ByteBuffer(bytes: line)))
+            response.headers[.contentType] = APIField.json
+            return response
+        }
+    }
+
+    /// The answer to whoever has aborted an upload.
+    var aborted: Response {
+        Response(
+            status: .noContent, headers: self == .tus ? [.tusResumable: Self.tusVersion] : [:])
+    }
+
+    private static func limitText(_ lease: Int64) -> String { "min-size=0, max-age=\(lease)" }
+
+    private static func httpDate(_ date: Date) -> String {
+        let format = DateFormatter()
+        format.locale = Locale(identifier: "en_US_POSIX")
+        format.timeZone = TimeZone(identifier: "GMT")
+        format.dateFormat = "EEE, dd MMM yyyy HH:mm:ss 'GMT'"
+        return format.string(from: date)
+    }
+
+    // MARK: - Requests
+
+    /// The file's name, as the client tells it in this dialect.
+    func filename(_ request: Request) throws -> String? {
+        self == .tus ? try Self.tusFilename(request) : nil
+    }
+
+    /// `filename` or `name` of `Upload-Metadata`: pairs of a key and a value in base64.
+    private static func tusFilename(_ request: Request) throws -> String? {
+        guard let text = request.headers[.uploadMetadata] else { return nil }
+        var values: [String: String] = [:]
+        for pair in text.split(separator: ",") {
+            let words = pair.split(separator: " ")
+            guard let key = words.first else { continue }
+            guard words.count <= 2,
+                let data = Data(base64Encoded: String(words.dropFirst().first ?? "")),
+                let value = String(validating: data, as: UTF8.self)
+            else {
+                throw Problem(
+                    .badRequest, "Upload-Metadata must have keys, each with a value in base64")
+            }
+            values[String(key)] = value
+        }
+        return values["filename"] ?? values["name"]
+    }
+}

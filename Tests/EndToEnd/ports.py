@@ -1,0 +1,14 @@
+"""Ports for programs that cannot choose their own."""
+import contextlib
+import random
+import socket
+
+
+def free_port():
+    """A loopback port nobody has. It is below those that outgoing connections get: a client that tries again and
+    again to reach an etcd that is down could be given the very port, connect to itself and keep etcd from it."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(('127.0.0.1', port))
+            return port
