@@ -15,6 +15,36 @@ package enum ClientError: Error, Equatable, CustomStringConvertible {
     /// Whoever answered does not speak this API.
     case notUnderstood(address: String, what: String)
 
+    /// What happened, without what to do.
+    package var cause: String {
+        switch self {
+        case .unreachable(let address, let reason): "no connection to \(address): \(reason)"
+        case .connectionLost(let address, let reason):
+            "the connection to \(address) was lost: \(reason)"
+        case .refused(let document): document.message
+        case .badAddress, .badCertificates, .insecure, .notUnderstood: description
+        }
+    }
+
+    /// Whether an upload cannot go on after this.
+    package var endsUpload: Bool {
+        guard case .refused(let document) = self, !isPassing else { return false }
+        return [400, 404, 409, 410, 413].contains(document.status)
+    }
+
+    /// Whether the same may work when it is tried again.
+    package var isPassing: Bool {
+        switch self {
+        case .unreachable, .connectionLost: true
+        case .refused(let document):
+            [
+                ErrorCode.unavailable, .shuttingDown, .tooManyUploads, .internalError, .bodyCut,
+                .offsetMismatch,
+            ].contains { $0.type == document.type }
+        case .badAddress, .badCertificates, .insecure, .notUnderstood: false
+        }
+    }
+
     /// What happened, and after a semicolon what to do.
     package var description: String {
         switch self {

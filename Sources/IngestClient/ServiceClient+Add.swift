@@ -17,9 +17,17 @@ extension ServiceClient {
         _ parameters: AddParameters, contentType: String, byteCount: UInt64?,
         body: any RequestBodySource
     ) async throws -> AddedOutput {
-        let feed = RequestBodyFeed(body)
         var request = request(.POST, APIPath.add, parameters.queryItems)
         request.headers.replaceOrAdd(name: "Content-Type", value: contentType)
+        return try await send(request, body, byteCount: byteCount)
+    }
+
+    /// - Returns: The last line of the answer.
+    func send(
+        _ request: HTTPClientRequest, _ body: any RequestBodySource, byteCount: UInt64?
+    ) async throws -> AddedOutput {
+        let feed = RequestBodyFeed(body)
+        var request = request
         request.body = .stream(
             feed, length: byteCount.map { .known(Int64($0)) } ?? .unknown)
         do {
@@ -28,9 +36,11 @@ extension ServiceClient {
             for try await part in response.body {
                 try part.withUnsafeReadableBytes { try reader.take($0) }
             }
-            return try reader.finish()
+            let last = try reader.finish()
+            await feed.stop()
+            return last
         } catch {
-            feed.stop()
+            await feed.stop()
             throw feed.failure ?? translated(error)
         }
     }

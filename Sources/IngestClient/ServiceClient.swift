@@ -146,7 +146,7 @@ package final class ServiceClient: Sendable {
     func execute(_ request: HTTPClientRequest) async throws -> HTTPClientResponse {
         do {
             let response = try await http.execute(request, deadline: .distantFuture)
-            if response.status == .ok || response.status == .noContent { return response }
+            if [.ok, .created, .noContent].contains(response.status) { return response }
             throw try await refusal(response)
         } catch {
             throw translated(error)

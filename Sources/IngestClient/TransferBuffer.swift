@@ -30,6 +30,19 @@ package struct TransferBuffer: Sendable {
         }
     }
 
+    /// Leaves out the first bytes.
+    package mutating func dropFirst(_ byteCount: Int) {
+        storage.moveReaderIndex(forwardBy: byteCount)
+    }
+
+    /// Takes at most so many of the first bytes out.
+    package mutating func removeFirst(atMost byteCount: Int) -> TransferBuffer {
+        guard let slice = storage.readSlice(length: min(byteCount, storage.readableBytes)) else {
+            preconditionFailure("as many as there are can be read")
+        }
+        return TransferBuffer(slice)
+    }
+
     package func withBytes<Result>(
         _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result {

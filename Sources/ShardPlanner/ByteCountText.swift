@@ -15,6 +15,20 @@ package enum ByteCountText {
         return (tenths == 0 ? "\(whole)" : "\(whole).\(min(tenths, 9))") + " " + units[unit]
     }
 
+    /// Reads a number of bytes with an optional unit, binary or decimal, such as "500MiB" or "2 TB".
+    package static func parse(_ text: String) -> Int? {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        let unit = text.dropFirst(digits.count).filter { $0 != " " }
+        let factors = [
+            "": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+            "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, "TB": 1_000_000_000_000,
+        ]
+        guard let number = Int(digits), let factor = factors[unit],
+            case (let product, false) = number.multipliedReportingOverflow(by: factor)
+        else { return nil }
+        return product
+    }
+
     /// The same, in plain bytes when `other` would read alike.
     static func text(_ byteCount: Int, besides other: Int) -> String {
         let short = text(byteCount)

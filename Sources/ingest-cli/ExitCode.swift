@@ -12,6 +12,8 @@ enum ExitCode: Int32 {
     case partial = 3
     case verificationFailed = 4
     case noSpace = 5
+    /// What was being added changed meanwhile.
+    case changed = 6
     case interrupted = 130
 }
 
@@ -35,6 +37,7 @@ struct CommandOutcome: Error {
         case is OutputClosed: self.init(.local, nil)
         case let error as ClientError: self.init(Self.code(of: error), "\(error)")
         case let error as IOError: self.init(error.isNoSpace ? .noSpace : .local, "\(error)")
+        case is FileChanged, is SourceChanged: self.init(.changed, "\(error)")
         case let error as VerificationError: self.init(.verificationFailed, "\(error)")
         case let error as ImportError:
             if case .scratch(let cause as IOError) = error, cause.isNoSpace {

@@ -6,7 +6,7 @@ struct IngestCommand: AsyncParsableCommand {
         abstract: "Puts files and directories into an ingestd service and gets them back.",
         discussion: """
             Exit codes: 0 done, 1 local or network failure, 2 refused by the service, 3 done in \
-            part, 4 verification failed, 5 no space, 130 interrupted.
+            part, 4 verification failed, 5 no space, 6 the source changed meanwhile, 130 interrupted.
             """,
         version: Version.text,
         subcommands: [

@@ -5,8 +5,26 @@ import Synchronization
 /// Counts bytes while they pass, for whoever draws them.
 final class ProgressMeter: Sendable {
     private let count = Atomic<Int>(0)
+    private let stored = Atomic<Int>(0)
+    private let shards = Atomic<Int>(0)
 
-    var byteCount: Int { count.load(ordering: .relaxed) }
+    /// Bytes that have passed; goes back when some have to pass again.
+    var byteCount: Int {
+        get { count.load(ordering: .relaxed) }
+        set { count.store(newValue, ordering: .relaxed) }
+    }
+
+    /// Bytes that the service has acknowledged, as far as it tells.
+    var storedByteCount: Int {
+        get { stored.load(ordering: .relaxed) }
+        set { stored.store(newValue, ordering: .relaxed) }
+    }
+
+    /// Shards that are durable on all their peers.
+    var shardCount: Int {
+        get { shards.load(ordering: .relaxed) }
+        set { shards.store(newValue, ordering: .relaxed) }
+    }
 
     func add(_ byteCount: Int) { count.add(byteCount, ordering: .relaxed) }
 }
@@ -14,16 +32,19 @@ final class ProgressMeter: Sendable {
 /// How a transfer is going, in one line.
 struct ProgressText {
     var doneByteCount: Int
+    /// What of it the service has acknowledged.
+    var storedByteCount = 0
+    var shardCount = 0
     /// Nil where the length is not known before the end.
     var totalByteCount: Int?
     /// Bytes a second; 0 while there is nothing to tell it from.
     var rate: Double
 
     /// Between 0 and 1. Nothing to do is done.
-    var fraction: Double? {
-        guard let totalByteCount else { return nil }
-        guard totalByteCount > 0 else { return 1 }
-        return min(1, Double(doneByteCount) / Double(totalByteCount))
+    var fraction: Double? { totalByteCount.map { Self.fraction(doneByteCount, of: $0) } }
+
+    private static func fraction(_ part: Int, of whole: Int) -> Double {
+        whole > 0 ? min(1, Double(part) / Double(whole)) : 1
     }
 
     /// Seconds left at the present rate.
@@ -40,16 +61,24 @@ struct ProgressText {
             return String("\(ByteCountText.text(doneByteCount))\(rateText)".prefix(width))
         }
         let left = secondsLeft.map { "  \(Self.clock($0)) left" } ?? ""
+        let shardText = shardCount > 0 ? "  \(shardCount) shards" : ""
         let numbers =
             "\(ByteCountText.text(doneByteCount)) of \(ByteCountText.text(totalByteCount))"
-            + rateText + left
-        let percent = "\(Int(fraction * 100))%"
+            + rateText + left + shardText
+        // All bytes have passed; whether they are kept is known when there is no bar any more.
+        let percent = "\(min(99, Int(fraction * 100)))%"
         let padded = String(repeating: " ", count: 4 - percent.count) + percent
         let room = min(40, width - numbers.count - padded.count - 5)
         guard room >= 4 else { return String("\(padded) \(numbers)".prefix(width)) }
         let filled = Int(fraction * Double(room))
+        // Without word from the service, what has passed is all there is to draw.
+        let stored =
+            storedByteCount > 0
+            ? min(filled, Int(Self.fraction(storedByteCount, of: totalByteCount) * Double(room)))
+            : filled
         let bar =
-            String(repeating: "#", count: filled) + String(repeating: ".", count: room - filled)
+            String(repeating: "#", count: stored) + String(repeating: "+", count: filled - stored)
+            + String(repeating: ".", count: room - filled)
         return "\(padded) [\(bar)] \(numbers)"
     }
 
@@ -69,7 +98,7 @@ struct SmoothedRate {
 
     mutating func update(byteCount: Int, afterSeconds seconds: Double) {
         guard seconds > 0 else { return }
-        let current = Double(byteCount - lastByteCount) / seconds
+        let current = Double(max(0, byteCount - lastByteCount)) / seconds
         lastByteCount = byteCount
         let weight = bytesPerSecond == 0 ? 1 : min(1, seconds / 2)
         bytesPerSecond += (current - bytesPerSecond) * weight
@@ -97,7 +126,9 @@ func showingProgress<Result>(
                 byteCount: done,
                 afterSeconds: Double(span.seconds) + Double(span.attoseconds) / 1e18)
             let text = ProgressText(
-                doneByteCount: done, totalByteCount: totalByteCount, rate: rate.bytesPerSecond)
+                doneByteCount: done, storedByteCount: meter.storedByteCount,
+                shardCount: meter.shardCount, totalByteCount: totalByteCount,
+                rate: rate.bytesPerSecond)
             if !Task.isCancelled {
                 Console.shared.showBar(text.line(width: terminalWidth() - 1))
             }

@@ -5,26 +5,42 @@ import subprocess
 from daemon import CheckSkipped, expect
 
 # Exit statuses.
-DONE, REFUSED, PARTIAL, VERIFICATION_FAILED, NO_SPACE = 0, 2, 3, 4, 5
+DONE, REFUSED, PARTIAL, VERIFICATION_FAILED, NO_SPACE, CHANGED, INTERRUPTED = 0, 2, 3, 4, 5, 6, 130
 
 
 class Client:
     def __init__(self, bench, api):
         self.program, self.address = bench.options.cli, api.url
+        # Uploads that are open are remembered there.
+        self._state = bench.directory / 'state'
         if not os.access(self.program, os.X_OK):
             raise CheckSkipped('there is no program %s' % self.program)
 
     def run(self, *arguments, status=DONE, address=None):
         """Standard output and standard error; another exit status than the one wanted, or those, fails the check."""
+        return self.start(*arguments, address=address).end(status)
+
+    def start(self, *arguments, address=None):
+        """The same, while it runs."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith('INGEST_')}
-        done = subprocess.run(
-            [str(self.program), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
-            env={**environment, 'INGEST_API': address or self.address})
-        out, error = done.stdout.decode('utf-8', 'replace'), done.stderr.decode('utf-8', 'replace')
-        wanted = status if isinstance(status, tuple) else (status,)
-        expect(done.returncode in wanted, 'ingest-cli %s ended with %d, not %s: %s', ' '.join(map(str, arguments)),
-               done.returncode, ' or '.join(map(str, wanted)), (error or out)[-2000:])
-        return out, error
+        return Command([str(self.program), *map(str, arguments)], {
+            **environment, 'INGEST_API': address or self.address, 'XDG_STATE_HOME': str(self._state)})
 
     def add(self, *arguments):
         return self.run('add', '-Q', *arguments)[0].split()[-1]
+
+
+class Command:
+    """A command that runs."""
+
+    def __init__(self, words, environment):
+        self.words = words
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+
+    def end(self, status=DONE):
+        out, error = (text.decode('utf-8', 'replace') for text in self.process.communicate())
+        wanted, found = status if isinstance(status, tuple) else (status,), self.process.returncode
+        expect(found in wanted, 'ingest-cli %s ended with %d, not %s: %s', ' '.join(self.words[1:]), found,
+               ' or '.join(map(str, wanted)), (error or out)[-2000:])
+        return out, error

@@ -30,6 +30,7 @@ import checks_machines
 import checks_reading
 import checks_removal
 import checks_resume
+import checks_resume_client
 import checks_space
 import checks_upload
 import checks_voters
@@ -37,7 +38,7 @@ import checks_voters
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CHECKS = [
     check for module in (
-        checks_acceptance, checks_upload, checks_resume, checks_reading, checks_space, checks_removal, checks_lifecycle,
+        checks_acceptance, checks_upload, checks_resume, checks_resume_client, checks_reading, checks_space, checks_removal, checks_lifecycle,
         checks_client, checks_cluster, checks_load, checks_machines, checks_voters)
     for check in module.CHECKS]
 

@@ -12,6 +12,14 @@ struct ProgressTextTests {
         #expect(line.count <= 80)
     }
 
+    @Test func whatIsNotAcknowledgedLooksOtherThanWhatIs() {
+        let text = ProgressText(
+            doneByteCount: 100, storedByteCount: 50, shardCount: 3, totalByteCount: 100, rate: 0)
+        let line = text.line(width: 80)
+        #expect(line.contains("####++++") && line.hasSuffix("3 shards"))
+        #expect(line.hasPrefix(" 99%"), "all is done when the root is there")
+    }
+
     @Test(arguments: [1, 10, 20, 40, 79])
     func aLineNeverPassesTheEdge(width: Int) {
         let text = ProgressText(doneByteCount: 5, totalByteCount: 1 << 40, rate: 3)

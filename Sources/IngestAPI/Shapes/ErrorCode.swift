@@ -46,6 +46,8 @@ package enum ErrorCode: String, CaseIterable, Sendable {
     /// The upload was aborted, or removed after it had not been touched for long.
     case uploadGone = "upload-gone"
     case uploadComplete = "upload-complete"
+    /// What is sent again is not what was sent before.
+    case contentChanged = "content-changed"
     case protocolVersion = "protocol-version"
 
     // The service cannot
@@ -69,7 +71,9 @@ package enum ErrorCode: String, CaseIterable, Sendable {
             404
         case .methodNotAllowed: 405
         case .notAcceptable: 406
-        case .pathConflict, .conflict, .tooFewPeers, .offsetMismatch, .uploadComplete: 409
+        case .pathConflict, .conflict, .tooFewPeers, .offsetMismatch, .uploadComplete,
+            .contentChanged:
+            409
         case .uploadGone: 410
         case .preconditionFailed, .protocolVersion: 412
         case .bodyTooLarge: 413
@@ -135,6 +139,7 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .lengthMismatch: "The upload has another length than was said"
         case .uploadGone: "The upload was aborted"
         case .uploadComplete: "The upload is complete"
+        case .contentChanged: "The bytes are not those that were sent before"
         case .protocolVersion: "The protocol version is not supported"
         case .internalError: "The service failed"
         case .notImplemented: "Not implemented"

@@ -10,8 +10,9 @@ package struct UploadStatus: Equatable, Sendable, Codable {
     /// The peer that takes the upload in.
     package var coordinator: String
     package var opened: WallTime
-    /// Bytes of the body taken in.
-    package var offset: UInt64
+    /// Bytes of the body that are acknowledged, where the peer that is asked takes the upload in and has
+    /// it at hand.
+    package var offset: UInt64?
     /// Bytes of the whole body, if the client said so.
     package var length: UInt64?
     package var shardsSealed: Int
@@ -29,7 +30,7 @@ package struct UploadStatus: Equatable, Sendable, Codable {
 
     package init(
         id: String, state: State, name: String, coordinator: String, opened: WallTime,
-        offset: UInt64 = 0, length: UInt64? = nil, shardsSealed: Int = 0,
+        offset: UInt64? = nil, length: UInt64? = nil, shardsSealed: Int = 0,
         reservedBytes: UInt64 = 0, root: String? = nil, error: ErrorDocument? = nil
     ) {
         self.id = id

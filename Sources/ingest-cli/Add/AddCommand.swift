@@ -6,6 +6,7 @@ import IngestAPI
 import IngestClient
 import Multiformats
 import PosixIO
+import ShardPlanner
 
 struct AddCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,6 +22,10 @@ struct AddCommand: AsyncParsableCommand {
             The root is computed here as well, from the bytes that are sent; if the service comes \
             to another one, the exit code is 4.
             """)
+
+    enum Resume: String, ExpressibleByArgument, CaseIterable {
+        case auto, never
+    }
 
     enum Format: String, ExpressibleByArgument, CaseIterable {
         case unixfs, car
@@ -60,6 +65,18 @@ struct AddCommand: AsyncParsableCommand {
 
     @Option(help: "What the paths are: unixfs for files and directories, or car for one CAR file.")
     var format = Format.unixfs
+
+    @Option(
+        help: ArgumentHelp(
+            "auto goes on with an upload of the same source, options and service that is open; "
+                + "never sends one request."))
+    var resume = Resume.auto
+
+    @Option(help: "How long to try again while nothing gets through, such as 90s or 1h.")
+    var retryFor = "10m"
+
+    @Option(help: "Most bytes to send in a second, such as 500KiB or 20MB.")
+    var limitUpload: String?
 
     @Flag(help: "Print root, shards and the peers that would hold them; send nothing.")
     var dryRun = false
@@ -176,47 +193,65 @@ struct AddCommand: AsyncParsableCommand {
         let workshop = try ImportWorkshop()
         var isPartial = false
         for input in inputs {
-            if try await upload(input, parameters, client, workshop) { isPartial = true }
+            let omissions = try await makeUpload(input, parameters, client, workshop).run()
+            if report(omissions) { isPartial = true }
         }
         reportProfile(parameters)
         return isPartial
     }
 
-    private func upload(
+    private func makeUpload(
         _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient,
         _ workshop: ImportWorkshop
-    ) async throws -> Bool {
-        let writer = Self.makeWriter()
-        let size = try input.measure(writer)
-        let log = EntryLog(style)
-        let meter = ProgressMeter()
-        let body = try UploadBody(
-            FormReader(input, writer, declaredByteCount: size?.bodyByteCount),
-            pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: log),
-            meter: meter)
-        do {
-            let root = try await showingProgress(
-                meter, totalByteCount: size?.contentByteCount, isShown: isProgressShown
-            ) {
-                let answer = try await client.add(
-                    parameters, contentType: writer.contentType, byteCount: size?.bodyByteCount,
-                    body: body)
-                let root = try await body.finish()
-                try Self.check(answer, is: root.cid)
-                return root
-            }
-            try log.close(root)
-        } catch {
-            await body.abandon()
-            throw error
+    ) throws -> SourceUpload {
+        guard let patience = GoDuration.parse(retryFor), patience >= .zero else {
+            throw CommandOutcome(
+                .local, "--retry-for \(retryFor) is not a span of time; write one such as 90s or 1h"
+            )
         }
-        return report(body.omissions)
+        return SourceUpload(
+            input: input, parameters: parameters, client: client, workshop: workshop, style: style,
+            isProgressShown: isProgressShown, resume: resume,
+            identity: try identity(of: input, client), patience: patience,
+            bytesPerSecond: try bytesPerSecond())
+    }
+
+    private func bytesPerSecond() throws -> Int? {
+        guard let limitUpload else { return nil }
+        guard let count = ByteCountText.parse(limitUpload), count > 0 else {
+            throw CommandOutcome(
+                .local,
+                "--limit-upload \(limitUpload) is not a number of bytes; write one such as 500KiB")
+        }
+        return count
+    }
+
+    /// Adds with the same words are the same: where, what and how.
+    private func identity(of input: AddInput, _ client: ServiceClient) throws -> [String] {
+        guard case .trees(let trees) = input.source else { return [] }
+        let rules = try ignoreRulesPath.map {
+            [String(decoding: try FileSystem.loadFile($0), as: UTF8.self)]
+        }
+        return [
+            client.address,
+            QueryString.encode(importFlags.queryItems + (try pinFlags.queryItems())),
+            "\(hidden) \(dereferenceArgs) \(wrapWithDirectory)",
+        ] + ignore + ["rules"] + (rules ?? []) + ["paths"]
+            + (try trees.map { try Self.absolute($0.argument) })
+    }
+
+    private static func absolute(_ path: String) throws -> String {
+        if path.first == "/" { return path }
+        guard let current = getcwd(nil, 0) else { throw IOError.current("find", ".") }
+        defer { free(current) }
+        return String(cString: current) + "/" + path
     }
 
     private func uploadArchive(
         _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient
     ) async throws {
-        let writer = Self.makeWriter()
+        let writer = MultipartWriter(
+            seed: (high: .random(in: 0...UInt64.max), low: .random(in: 0...UInt64.max)))
         let meter = ProgressMeter()
         let body = try ArchiveBody(input, writer, meter: meter)
         let answer = try await showingProgress(
@@ -229,24 +264,11 @@ struct AddCommand: AsyncParsableCommand {
             throw ClientError.notUnderstood(
                 address: client.address, what: "it found a root in an archive that names none")
         }
-        try Self.check(answer, is: root)
+        try SourceUpload.check(answer, is: root)
         try EntryLog(style).close(
             ImportedEntry(
                 path: [], cid: root, cumulativeByteCount: answer.size ?? 0, fileByteCount: 0,
                 kind: .file))
-    }
-
-    private static func makeWriter() -> MultipartWriter {
-        MultipartWriter(
-            seed: (high: UInt64.random(in: 0...UInt64.max), low: UInt64.random(in: 0...UInt64.max)))
-    }
-
-    private static func check(_ answer: AddedOutput, is root: CID) throws {
-        let text = answer.cid ?? "(none)"
-        // A text that is no CID is a different root, whatever else is wrong with it.
-        guard let found = try? CID(text), found.asV1 == root.asV1 else {
-            throw VerificationError.differentRoot(ours: root, service: text)
-        }
     }
 
     // MARK: Reporting

@@ -51,13 +51,14 @@ struct AddInput {
         UploadEntry(kind: entry.kind, path: entry.path, metadata: metadata(entry.status))
     }
 
-    /// Bytes of content there are and bytes the form will have; nil when only the end will tell.
-    func measure(
-        _ writer: MultipartWriter
-    ) throws -> (contentByteCount: Int, bodyByteCount: UInt64)? {
+    /// Looks at what there is; nil when only the end will tell.
+    ///
+    /// - Parameter writer: Of the form; its length does not depend on the seed.
+    func makeManifest(_ writer: MultipartWriter) throws -> SourceManifest? {
         guard case .trees = source else { return nil }
         var length = MultipartLength(writer: writer)
-        var contentByteCount = 0
+        var manifest = SourceManifest()
+        let fingerprint = try EntryFingerprint()
         for walk in walks(openingFiles: false) {
             while let entry = try walk.next() {
                 try Task.checkCancellation()
@@ -67,11 +68,32 @@ struct AddInput {
                     case .file: entry.status.byteCount
                     case .symlink(let target): target.count
                     }
-                contentByteCount += byteCount
-                _ = length.add(uploadEntry(entry), contentByteCount: UInt64(byteCount))
+                let described = uploadEntry(entry)
+                manifest.contentByteCount += byteCount
+                manifest.fingerprints.append(
+                    try fingerprint.compute(described, entry.content, entry.status))
+                _ = length.add(described, contentByteCount: UInt64(byteCount))
             }
         }
-        return (contentByteCount, length.totalByteCount)
+        manifest.formByteCount = length.totalByteCount
+        return manifest
+    }
+
+    /// The first entry that is not what it was.
+    func firstChange(since old: SourceManifest, now: SourceManifest) throws -> SourceChanged? {
+        let pairs = zip(old.fingerprints, now.fingerprints)
+        let index =
+            Array(pairs).firstIndex { $0.0 != $0.1 }
+            ?? min(old.fingerprints.count, now.fingerprints.count)
+        if index == old.fingerprints.count, index == now.fingerprints.count { return nil }
+        var left = index
+        for walk in walks(openingFiles: false) {
+            while let entry = try walk.next() {
+                if left == 0 { return SourceChanged(at: entry.path) }
+                left -= 1
+            }
+        }
+        return SourceChanged(at: nil)
     }
 
     /// The last name of an argument, found on disk where the argument does not say it (`.`, `..`).

@@ -1,4 +1,5 @@
 import PosixIO
+import ShardPlanner
 
 /// Reads the text of settings as what they mean.
 struct SettingValues {
@@ -26,19 +27,11 @@ struct SettingValues {
     func byteCount(_ setting: Setting) throws -> Int? {
         let given = text(setting)
         if given.isEmpty { return nil }
-        let digits = given.prefix { $0.isASCII && $0.isNumber }
-        let unit = given.dropFirst(digits.count).filter { $0 != " " }
-        let factors = [
-            "": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
-            "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, "TB": 1_000_000_000_000,
-        ]
-        guard let number = Int(digits), let factor = factors[unit],
-            case (let product, false) = number.multipliedReportingOverflow(by: factor)
-        else {
+        guard let byteCount = ByteCountText.parse(given) else {
             throw ConfigurationError.value(
                 setting, given: given, allowed: "a number of bytes such as 1048576, 500MiB or 2TB")
         }
-        return product
+        return byteCount
     }
 
     func duration(_ setting: Setting, in range: ClosedRange<Duration>) throws -> Duration {

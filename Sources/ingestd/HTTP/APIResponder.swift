@@ -39,7 +39,7 @@ struct APIResponder: HTTPResponder {
         add = AddRoute(maker: maker, slots: slots, metrics: metrics)
         uploads = OpenUploads(maker: maker, lease: configuration.uploadLease)
         resumable = UploadsRoute(uploads: uploads, maker: maker, slots: slots, metrics: metrics)
-        state = StateRoutes(peer: peer, whoVotes: whoVotes)
+        state = StateRoutes(peer: peer, whoVotes: whoVotes, uploads: uploads)
         var reader = reader
         reader.whenDamaged = { [metrics, log] error in
             if case BlockReadError.corrupt = error { metrics.foundCorruptBlock() }

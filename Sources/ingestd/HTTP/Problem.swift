@@ -68,7 +68,7 @@ struct Problem: Error, Sendable {
         case let error as PeerError: self.init(.unavailable, "\(error)", retryAfterSeconds: 5)
         case let error as ShardIntakeError: self.init(.conflict, "\(error)")
         case let error as UploadInterrupted: self.init(.bodyCut, "\(error)")
-        case is UploadJournalError, is UploadSessionError, is ImportRecordError:
+        case is UploadJournalError, is ImportRecordError:
             self.init(.internalError, "\(error)")
         case let error as ShardReceiveError: self.init(.badCAR, "\(error)")
         case let error as PeerCertificateError: self.init(.forbidden, "\(error)")

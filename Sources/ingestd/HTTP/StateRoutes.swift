@@ -10,6 +10,7 @@ struct StateRoutes: Sendable {
     let peer: LocalPeer
     /// Peers with a vote, and whether each is up; none where peers run no etcd.
     let whoVotes: @Sendable () async throws -> [PeerID: Bool]
+    let uploads: OpenUploads
 
     /// Most pins in one answer; the rest is asked for with `after`.
     private static let pageLimit = 100_000
@@ -399,21 +400,24 @@ struct StateRoutes: Sendable {
             throw Problem(
                 .uploadNotFound, "there is no upload '\(text.prefix(64))', or it ended long ago")
         }
-        return Self.status(record, progress)
+        return await status(record, progress)
     }
 
     private func openUploads() async throws -> [UploadStatus] {
-        try await peer.driver.read { state in
-            state.allOpenUploads.map { Self.status($0, state.progress(of: $0.id)) }
+        let found = try await peer.driver.read { state in
+            state.allOpenUploads.map { ($0, state.progress(of: $0.id)) }
         }
+        var answers: [UploadStatus] = []
+        for (record, progress) in found { answers.append(await status(record, progress)) }
+        return answers
     }
 
-    private static func status(_ record: UploadRecord, _ progress: UploadProgress?) -> UploadStatus
-    {
+    private func status(_ record: UploadRecord, _ progress: UploadProgress?) async -> UploadStatus {
         var status = UploadStatus(
             id: record.id.description, state: .open, name: record.options.name,
             coordinator: record.options.coordinator.description,
             opened: WallTime(milliseconds: record.openedAt.millisecondsSinceEpoch),
+            offset: await uploads.offset(of: record.id).map { UInt64($0) },
             length: record.options.expectedByteCount.map(UInt64.init),
             shardsSealed: progress?.sealedCount ?? 0,
             reservedBytes: UInt64(progress?.reservedByteCount ?? 0))

@@ -49,6 +49,9 @@ actor OpenUploads {
         return try await body(resource)
     }
 
+    /// Bytes of an upload that are acknowledged, while that is known without reading its journal.
+    func offset(of id: UploadID) async -> Int? { await resources[id]?.offset }
+
     private func enter(_ id: UploadID) {
         userCounts[id, default: 0] += 1
         recent.removeAll { $0 == id }

@@ -7,6 +7,7 @@ import IngestAPI
 import Logging
 import NIOCore
 import PosixIO
+import Synchronization
 
 /// What opened an upload, as its journal keeps it.
 struct UploadOpening: Codable, Sendable {
@@ -25,8 +26,10 @@ struct UploadOpening: Codable, Sendable {
 ///
 /// `@unchecked Sendable`: one task at a time uses it; `UploadResource` sees to that.
 final class UploadEngine: @unchecked Sendable {
-    /// What is not acknowledged yet is at most this, beside what is on the wire.
+    /// What is not acknowledged yet is at most this, beside what is on the wire,
     static let windowByteCount = 64 << 20
+    /// and at most this old when the next bytes come.
+    private static let windowDuration = Duration.seconds(5)
 
     private struct ReaderState: Codable {
         var form: UploadReader.State?
@@ -38,8 +41,7 @@ final class UploadEngine: @unchecked Sendable {
     private let journal: UploadJournal
     private let workers: WorkerPool
     private let log: Logger
-    /// Bytes that are durable with all that goes on from them.
-    private(set) var offset = 0
+    private let acknowledged = Atomic<Int>(0)
     /// Bytes of the whole upload, once the client has said that.
     private(set) var length: Int?
     private var takenByteCount = 0
@@ -59,6 +61,9 @@ final class UploadEngine: @unchecked Sendable {
         self.log = log
     }
 
+    /// Bytes that are durable with all that goes on from them; anybody may ask.
+    var offset: Int { acknowledged.load(ordering: .relaxed) }
+
     /// Comes to where the journal ends.
     func replay() async throws {
         var last: UploadCheckpoint?
@@ -74,8 +79,8 @@ final class UploadEngine: @unchecked Sendable {
         try await session.resume(rest: last.rest)
         try await content.resume(form: state.form, tail: last.tail)
         length = state.length
-        offset = last.offset
-        takenByteCount = offset
+        takenByteCount = last.offset
+        acknowledged.store(last.offset, ordering: .relaxed)
     }
 
     /// - Throws: A `Problem` when the client has said another length before, or sent more already.
@@ -99,6 +104,7 @@ final class UploadEngine: @unchecked Sendable {
     /// - Throws: `UploadInterrupted` when the body was cut; after anything else this is of no more use.
     func append(_ body: UploadBody, wasWhole: () async -> Bool) async throws {
         var interruption: (any Error)?
+        var lastCheckpoint = ContinuousClock.now
         while true {
             let piece: ByteBuffer
             do {
@@ -115,7 +121,12 @@ final class UploadEngine: @unchecked Sendable {
             }
             try await content.prepare()
             try await content.take(piece)
-            if takenByteCount - offset >= Self.windowByteCount { try await checkpoint() }
+            if takenByteCount - offset >= Self.windowByteCount
+                || lastCheckpoint.duration(to: .now) >= Self.windowDuration
+            {
+                try await checkpoint()
+                lastCheckpoint = .now
+            }
         }
         if takenByteCount > offset { try await checkpoint() }
         guard interruption == nil, await wasWhole() else {
@@ -166,7 +177,7 @@ final class UploadEngine: @unchecked Sendable {
             records: imported.records, reader: Array(try JSONEncoder().encode(state)),
             tail: imported.tail, rest: rest)
         try await workers.run { [journal] in try journal.append(checkpoint) }
-        offset = takenByteCount
+        acknowledged.store(takenByteCount, ordering: .relaxed)
     }
 }
 

@@ -5,6 +5,7 @@ import Importer
 import IngestAPI
 import Logging
 import Pinset
+import PosixIO
 import ShardPlanner
 
 /// One upload that is taken in by this peer, request after request.
@@ -117,6 +118,9 @@ actor UploadResource {
         leave()
     }
 
+    /// Bytes that are acknowledged, while that is known without reading the journal.
+    var offset: Int? { engine?.offset }
+
     /// How long the upload has been in memory without being used; `nil` when it is neither.
     var idleTime: Duration? {
         isBusy || engine == nil ? nil : lastUse.duration(to: .now)
@@ -124,7 +128,7 @@ actor UploadResource {
 
     private static let faultsOfContent: Set<ErrorCode> = [
         .badMultipart, .badPath, .severalRoots, .emptyUpload, .blockTooLarge, .pathConflict,
-        .lengthMismatch,
+        .lengthMismatch, .contentChanged,
     ]
 
     var isInMemory: Bool { isBusy || engine != nil }
@@ -151,9 +155,27 @@ actor UploadResource {
 
     private func loaded() async throws -> UploadEngine {
         if let engine { return engine }
-        let engine = try await maker.load(id)
-        self.engine = engine
-        return engine
+        do {
+            let engine = try await maker.load(id)
+            self.engine = engine
+            return engine
+        } catch {
+            guard Self.isLost(after: error) else { throw error }
+            let reason = "what is needed to go on is lost: \(Problem(error).message)"
+            maker.log.error("an upload ends", metadata: ["upload": "\(id)", "error": "\(reason)"])
+            try await maker.abort(id, reason: reason)
+            try await maker.forget(id)
+            throw Problem(.uploadGone, "\(reason); send it again")
+        }
+    }
+
+    /// Whether no attempt can ever come to where the journal ends.
+    private static func isLost(after error: any Error) -> Bool {
+        switch error {
+        case UploadJournalError.damaged, is ImportRecordError, is UploadSessionError: true
+        case let error as PosixIO.IOError: error.isNotFound
+        default: false
+        }
     }
 
     /// What is wrong with the bytes stays wrong; after anything else the upload goes on from its journal.

@@ -1,6 +1,7 @@
 import ClusterCore
 import ImportPipeline
 import Importer
+import IngestAPI
 import Logging
 import Multiformats
 import Pinset
@@ -460,17 +461,24 @@ private struct SealedCopy: Sendable {
 }
 
 /// Why an upload cannot go on.
-enum UploadSessionError: Error, CustomStringConvertible {
+enum UploadSessionError: CodedError {
     case notTheSame(shard: Int)
     case notReserved(shard: Int)
 
     var description: String {
         switch self {
         case .notReserved(let shard):
-            "the cluster's state has no shard \(shard) of the upload, which its journal has; abort it, and "
-                + "send it again"
+            "the cluster's state has no shard \(shard) of the upload, which its journal has"
         case .notTheSame(let shard):
-            "shard \(shard) came out differently than before; the upload was begun by another version"
+            "bytes that were sent again are not those that were sent before: shard \(shard) came out "
+                + "differently"
+        }
+    }
+
+    var errorCode: ErrorCode {
+        switch self {
+        case .notReserved: .internalError
+        case .notTheSame: .contentChanged
         }
     }
 }

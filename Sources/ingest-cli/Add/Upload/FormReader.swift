@@ -14,9 +14,17 @@ struct FormPiece: Sendable {
         case symlink(ImportPath, target: [UInt8], EntryMetadata)
     }
 
+    /// Without the bytes of files where those were not wanted.
     var buffer: TransferBuffer
+    /// Bytes of the form that the piece stands for.
+    var byteCount = 0
     var steps: [Step] = []
     var contentByteCount = 0
+
+    mutating func append(_ bytes: [UInt8]) {
+        buffer.append(bytes)
+        byteCount += bytes.count
+    }
 }
 
 /// Reads the input and lays it out as the form that is sent, a piece at a time: the bytes of files go
@@ -33,32 +41,55 @@ final class FormReader: @unchecked Sendable {
         /// Nil for a stream, which ends when it ends.
         let status: FileStatus?
         var offset = 0
+
+        /// Reads until `room` is full or the file ends.
+        func fill(_ room: UnsafeMutableRawBufferPointer) throws -> Int {
+            guard status != nil else { return try StandardInput.fill(room, from: file) }
+            var done = 0
+            while done < room.count {
+                // Not from where the last read ended: bytes may have been passed over.
+                let count = try file.readSome(
+                    into: UnsafeMutableRawBufferPointer(rebasing: room[done...]), at: offset + done)
+                if count == 0 { break }
+                done += count
+            }
+            return done
+        }
     }
 
     private let input: AddInput
     private var writer: MultipartWriter
-    private let declaredByteCount: UInt64?
+    /// What the input was when it was looked at first; nil for a stream.
+    private let manifest: SourceManifest?
+    private let fingerprint: EntryFingerprint
+    private var entryCount = 0
+    /// Whether the piece that is being made gets the bytes of files.
+    private var readsContent = true
     private var walks: ArraySlice<TreeWalk>
     private var open: OpenFile?
     private var isStarted = false
     private var isEnded = false
-    private var madeByteCount: UInt64 = 0
     /// What was left out; complete when all pieces have been read.
     private(set) var omissions: [WalkOmissions] = []
 
-    /// - Parameter declaredByteCount: The length the form was said to have, if it was.
-    init(_ input: AddInput, _ writer: MultipartWriter, declaredByteCount: UInt64?) {
+    /// - Parameter manifest: What the input has to be; nil for a stream.
+    init(_ input: AddInput, _ writer: MultipartWriter, _ manifest: SourceManifest?) throws {
         self.input = input
         self.writer = writer
-        self.declaredByteCount = declaredByteCount
+        self.manifest = manifest
+        fingerprint = try EntryFingerprint()
         walks = input.walks(openingFiles: true)[...]
     }
 
-    /// The next piece; `nil` at the end.
-    func next() throws -> FormPiece? {
+    /// The next piece; `nil` at the end. Pieces of equal inputs are equal.
+    ///
+    /// - Parameter readingContent: Otherwise the piece has no bytes of files, only their number.
+    func next(readingContent: Bool = true) throws -> FormPiece? {
         if isEnded { return nil }
-        var piece = FormPiece(buffer: TransferBuffer(capacity: Self.pieceByteCount))
-        while !isEnded, piece.buffer.byteCount < Self.pieceByteCount - Self.headByteCount {
+        readsContent = readingContent
+        var piece = FormPiece(
+            buffer: TransferBuffer(capacity: readingContent ? Self.pieceByteCount : 0))
+        while !isEnded, piece.byteCount < Self.pieceByteCount - Self.headByteCount {
             if open != nil {
                 try readFile(into: &piece)
             } else if let entry = try nextEntry() {
@@ -66,25 +97,23 @@ final class FormReader: @unchecked Sendable {
             } else if try !beginStandardInput(in: &piece) {
                 var end: [UInt8] = []
                 writer.appendEnd(to: &end)
-                piece.buffer.append(end)
+                piece.append(end)
                 isEnded = true
             }
         }
-        madeByteCount += UInt64(piece.buffer.byteCount)
-        try checkLength()
+        if isEnded, let manifest, entryCount < manifest.fingerprints.count {
+            throw SourceChanged(at: nil)
+        }
         return piece
     }
 
-    private func checkLength() throws {
-        guard let declaredByteCount else { return }
-        let isRight =
-            isEnded ? madeByteCount == declaredByteCount : madeByteCount <= declaredByteCount
-        guard isRight else {
-            throw CommandOutcome(
-                .local,
-                "what is being added changed while it was being read; "
-                    + "add it again when nobody writes to it")
-        }
+    private func check(_ entry: WalkedEntry, _ described: UploadEntry) throws {
+        guard let manifest else { return }
+        defer { entryCount += 1 }
+        guard entryCount < manifest.fingerprints.count,
+            try fingerprint.compute(described, entry.content, entry.status)
+                == manifest.fingerprints[entryCount]
+        else { throw SourceChanged(at: entry.path) }
     }
 
     private func nextEntry() throws -> WalkedEntry? {
@@ -98,12 +127,13 @@ final class FormReader: @unchecked Sendable {
 
     private func begin(_ entry: WalkedEntry, in piece: inout FormPiece) throws {
         let described = input.uploadEntry(entry)
+        try check(entry, described)
         appendHead(of: described, to: &piece)
         switch entry.content {
         case .directory:
             piece.steps.append(.directory(described.path, described.metadata))
         case .symlink(let target):
-            piece.buffer.append(target)
+            piece.append(target)
             piece.contentByteCount += target.count
             piece.steps.append(.symlink(described.path, target: target, described.metadata))
         case .file(let file):
@@ -126,18 +156,21 @@ final class FormReader: @unchecked Sendable {
     private func appendHead(of entry: UploadEntry, to piece: inout FormPiece) {
         var head: [UInt8] = []
         writer.appendHead(of: entry, to: &head)
-        piece.buffer.append(head)
+        piece.append(head)
     }
 
     private func readFile(into piece: inout FormPiece) throws {
         guard let reading = open else { return }
-        let start = piece.buffer.byteCount
+        let start = piece.byteCount
         let room = Self.pieceByteCount - start
         let wanted = reading.status.map { min(room, $0.byteCount - reading.offset) } ?? room
         if wanted > 0 {
-            let count = try piece.buffer.append(atMost: wanted) { bytes in
-                try StandardInput.fill(bytes, from: reading.file)
-            }
+            let count =
+                readsContent
+                ? try piece.buffer.append(atMost: wanted) { bytes in
+                    try reading.fill(bytes)
+                } : wanted
+            piece.byteCount += count
             piece.steps.append(.data(start..<start + count))
             piece.contentByteCount += count
             open?.offset += count

@@ -72,7 +72,7 @@ final class ArchiveBody: RequestBodySource, @unchecked Sendable {
         let wanted = status.map { min(room, $0.byteCount - sentByteCount) } ?? room
         let count = try buffer.append(atMost: wanted) { try StandardInput.fill($0, from: file) }
         sentByteCount += count
-        meter.add(count)
+        meter.byteCount += count
         try buffer.withBytes { try lookForRoots(UnsafeRawBufferPointer(rebasing: $0[start...])) }
         if let status {
             guard count == wanted else { throw FileChanged(path: file.path) }

@@ -1,0 +1,75 @@
+import IngestAPI
+import IngestClient
+
+/// Sends the rest of an open upload, again and again, until its root is committed.
+struct ResumingTransfer {
+    let client: ServiceClient
+    let upload: String
+    let byteCount: UInt64
+    let body: UploadBody
+    /// The body as it is sent: the same, or slowed down.
+    let outgoing: any RequestBodySource
+    let meter: ProgressMeter
+    /// How long nothing may get through.
+    let patience: Duration
+    /// Somebody looks at the meter.
+    let isWatched: Bool
+
+    /// - Returns: The root.
+    /// - Throws: What trying again would not change; and what happened last, when nothing got through for
+    ///   too long.
+    func run() async throws -> AddedOutput {
+        var backoff = Backoff()
+        var random = SystemRandomNumberGenerator()
+        var best: UInt64 = 0
+        var lastProgress = ContinuousClock.now
+        while true {
+            do {
+                switch try await client.position(of: upload) {
+                case .complete(let root):
+                    // The answer was lost. What is here is still to be imported.
+                    try await body.begin(at: byteCount)
+                    return AddedOutput(name: "", cid: root)
+                case .open(let offset):
+                    meter.storedByteCount = Int(offset)
+                    if offset > best {
+                        (best, lastProgress) = (offset, .now)
+                        backoff.reset()
+                    }
+                    try await body.begin(at: offset)
+                    return try await send(from: offset)
+                }
+            } catch let error as ClientError {
+                guard error.isPassing, lastProgress.duration(to: .now) < patience else {
+                    throw error
+                }
+                let wait = backoff.wait(using: &random)
+                let seconds =
+                    Double(wait.components.attoseconds) / 1e18 + Double(wait.components.seconds)
+                Console.shared.printError(
+                    "ingest-cli: \(error.cause); going on in \(Int(seconds.rounded(.up))) s")
+                try await Task.sleep(for: wait)
+            }
+        }
+    }
+
+    private func send(from offset: UInt64) async throws -> AddedOutput {
+        guard isWatched else {
+            return try await client.sendRest(
+                of: upload, from: offset, byteCount: byteCount, body: outgoing)
+        }
+        let watching = Task {
+            while !Task.isCancelled {
+                // What is not told now is told a second later; sleeping ends when nobody watches.
+                if let status = try? await client.upload(upload) {
+                    if let offset = status.offset { meter.storedByteCount = Int(offset) }
+                    meter.shardCount = status.shardsSealed
+                }
+                try? await Task.sleep(for: .seconds(1))
+            }
+        }
+        defer { watching.cancel() }
+        return try await client.sendRest(
+            of: upload, from: offset, byteCount: byteCount, body: outgoing)
+    }
+}

@@ -1,0 +1,202 @@
+import Importer
+import IngestAPI
+import IngestClient
+import Multiformats
+import PosixIO
+
+/// Adds one source through a service: files and directories, or standard input.
+///
+/// What is long and can be read again goes as an upload that is gone on with after any failure, also by
+/// another process. What is short, or comes from standard input, goes as one request.
+struct SourceUpload {
+    /// Shorter forms are sent again as a whole sooner than two more requests are made.
+    private static let resumableByteCount: UInt64 = 16 << 20
+
+    let input: AddInput
+    let parameters: AddParameters
+    let client: ServiceClient
+    let workshop: ImportWorkshop
+    let style: AddOutputStyle
+    let isProgressShown: Bool
+    let resume: AddCommand.Resume
+    /// Where an open upload of this source may be remembered: what makes it the same.
+    let identity: [String]
+    let patience: Duration
+    let bytesPerSecond: Int?
+
+    /// - Returns: What was left out.
+    func run() async throws -> [WalkOmissions] {
+        let manifest = try input.makeManifest(MultipartWriter(seed: (0, 0)))
+        guard let manifest, resume == .auto, manifest.formByteCount >= Self.resumableByteCount
+        else {
+            return try await inOneRequest(manifest)
+        }
+        let memory = try remember()
+        let known = try await known(memory, manifest)
+        let seed = known?.seed ?? [.random(in: 0...UInt64.max), .random(in: 0...UInt64.max)]
+        let writer = MultipartWriter(seed: (high: seed[0], low: seed[1]))
+        let meter = ProgressMeter()
+        let log = EntryLog(style)
+        let body = try makeBody(writer, manifest, meter, log)
+        var upload = known?.upload
+        do {
+            let root = try await showingProgress(
+                meter, totalByteCount: Int(manifest.formByteCount), isShown: isProgressShown
+            ) {
+                let id: String
+                if let known {
+                    id = known.upload
+                } else {
+                    id = try await client.openUpload(
+                        parameters, contentType: writer.contentType,
+                        byteCount: manifest.formByteCount)
+                    upload = id
+                    try memory?.save(
+                        SavedUpload(
+                            upload: id, seed: seed, formByteCount: manifest.formByteCount,
+                            fingerprints: manifest.fingerprints))
+                }
+                let answer = try await ResumingTransfer(
+                    client: client, upload: id, byteCount: manifest.formByteCount, body: body,
+                    outgoing: throttled(body), meter: meter, patience: patience,
+                    isWatched: isProgressShown
+                ).run()
+                let root = try await body.finish()
+                try memory?.remove()
+                try Self.check(answer, is: root.cid)
+                return root
+            }
+            try log.close(root)
+            return body.omissions
+        } catch {
+            await body.abandon()
+            if let upload { throw try await outcome(of: error, upload, memory, meter, manifest) }
+            throw error
+        }
+    }
+
+    private func inOneRequest(_ manifest: SourceManifest?) async throws -> [WalkOmissions] {
+        let writer = MultipartWriter(
+            seed: (high: .random(in: 0...UInt64.max), low: .random(in: 0...UInt64.max)))
+        let meter = ProgressMeter()
+        let log = EntryLog(style)
+        let body = try makeBody(writer, manifest, meter, log)
+        do {
+            let root = try await showingProgress(
+                meter, totalByteCount: manifest.map { Int($0.formByteCount) },
+                isShown: isProgressShown
+            ) {
+                let answer = try await client.add(
+                    parameters, contentType: writer.contentType, byteCount: manifest?.formByteCount,
+                    body: throttled(body))
+                let root = try await body.finish()
+                try Self.check(answer, is: root.cid)
+                return root
+            }
+            try log.close(root)
+        } catch {
+            await body.abandon()
+            throw error
+        }
+        return body.omissions
+    }
+
+    private func makeBody(
+        _ writer: MultipartWriter, _ manifest: SourceManifest?, _ meter: ProgressMeter,
+        _ log: EntryLog
+    ) throws -> UploadBody {
+        try UploadBody(
+            pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: log),
+            meter: meter
+        ) { [input] in try FormReader(input, writer, manifest) }
+    }
+
+    private func throttled(_ body: UploadBody) -> any RequestBodySource {
+        bytesPerSecond.map { Throttle(body, bytesPerSecond: $0) } ?? body
+    }
+
+    static func check(_ answer: AddedOutput, is root: CID) throws {
+        let text = answer.cid ?? "(none)"
+        // A text that is no CID is a different root, whatever else is wrong with it.
+        guard let found = try? CID(text), found.asV1 == root.asV1 else {
+            throw VerificationError.differentRoot(ours: root, service: text)
+        }
+    }
+
+    // MARK: - Uploads of processes before this one
+
+    private func remember() throws -> SavedUploads? {
+        do {
+            return try SavedUploads(identity)
+        } catch let error as IOError {
+            Console.shared.printError(
+                "ingest-cli: the upload cannot be gone on with by another process: \(error)")
+            return nil
+        }
+    }
+
+    /// The upload that is to be gone on with, if there is one.
+    private func known(
+        _ memory: SavedUploads?, _ manifest: SourceManifest
+    ) async throws -> SavedUpload? {
+        guard let memory, let saved = try memory.load(), saved.seed.count == 2 else { return nil }
+        let old = SourceManifest(
+            formByteCount: saved.formByteCount, fingerprints: saved.fingerprints)
+        if let change = try input.firstChange(since: old, now: manifest) {
+            Console.shared.printError(
+                "ingest-cli: upload \(saved.upload) of this source is given up, and another one begun: "
+                    + change.what)
+            // Where it is gone already, nothing has to be given up.
+            try? await client.abortUpload(saved.upload)
+            return nil
+        }
+        do {
+            switch try await client.position(of: saved.upload) {
+            case .complete:
+                Console.shared.printError("ingest-cli: upload \(saved.upload) is complete")
+            case .open(let offset):
+                Console.shared.printError(
+                    "ingest-cli: going on with upload \(saved.upload) from byte \(offset) of "
+                        + "\(saved.formByteCount)")
+            }
+            return saved
+        } catch ClientError.refused(let document)
+            where document.status == 404 || document.status == 410
+        {
+            Console.shared.printError(
+                "ingest-cli: another upload is begun, for the one before is gone: \(document.message)"
+            )
+            return nil
+        }
+    }
+
+    /// What to tell of a failure, and what becomes of the upload.
+    private func outcome(
+        of error: any Error, _ upload: String, _ memory: SavedUploads?, _ meter: ProgressMeter,
+        _ manifest: SourceManifest
+    ) async throws -> any Error {
+        let outcome = CommandOutcome(error)
+        let isOver: Bool
+        switch error {
+        case is SourceChanged, is FileChanged:
+            // Nobody can send its rest any more. A service that cannot be told gives it up by itself.
+            try? await client.abortUpload(upload)
+            isOver = true
+        case is VerificationError: isOver = true
+        case let error as ClientError: isOver = error.endsUpload
+        default: isOver = false
+        }
+        if isOver {
+            try memory?.remove()
+            return outcome
+        }
+        let place =
+            "upload \(upload) stands at byte \(meter.storedByteCount) of \(manifest.formByteCount)"
+        let advice =
+            memory == nil
+            ? ""
+            : "; run the same command to go on, or ingest-cli uploads abort \(upload) to give it up"
+        let reason = error is CancellationError ? "interrupted" : outcome.message ?? "\(error)"
+        return CommandOutcome(outcome.code, "\(reason); \(place)\(advice)")
+    }
+}

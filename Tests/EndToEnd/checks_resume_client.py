@@ -1,0 +1,242 @@
+"""ingest-cli goes on with its uploads after failures of the network, the daemon, and itself."""
+import contextlib
+import signal
+import socket
+import threading
+import time
+
+from checks_client import expect_same_tree
+from checks_resume import WINDOW_BYTES
+from client import CHANGED, INTERRUPTED, REFUSED, Client
+from cluster import Cluster
+from daemon import eventually, expect
+from forms import random_bytes
+
+MIB = 1 << 20
+# What may be in the sockets of a client, a proxy and a daemon when a connection is cut.
+ON_THE_WAY_BYTES = 16 * MIB
+SOURCE_BYTES = 40 * MIB
+
+
+class CountingProxy:
+    """Passes connections on to whatever daemon is there now, counts what clients send, and calls back at a byte."""
+
+    def __init__(self, target):
+        self.target = target
+        self.sent, self._action, self._lock, self._pairs = 0, None, threading.Lock(), set()
+        self._listener = socket.create_server(('127.0.0.1', 0))
+        self.address = 'http://127.0.0.1:%d' % self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+        self.cut()
+
+    def at(self, count, action):
+        """Calls `action` once so many bytes have been sent in all, before any more is passed on."""
+        with self._lock:
+            self._action = (count, action)
+
+    def cut(self):
+        """Ends all connections, without a word of farewell."""
+        with self._lock:
+            pairs, self._pairs = self._pairs, set()
+        for one in [end for pair in pairs for end in pair]:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                try:
+                    server = socket.create_connection((self.target.api.host, self.target.api.port))
+                except (OSError, AttributeError):
+                    # The daemon is down.
+                    client.close()
+                    continue
+                with self._lock:
+                    self._pairs.add((client, server))
+                for source, sink, is_request in (client, server, True), (server, client, False):
+                    threading.Thread(target=self._pass, args=(source, sink, is_request), daemon=True).start()
+
+    def _pass(self, source, sink, is_request):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if is_request:
+                    self._count(len(data))
+                sink.sendall(data)
+        for end in source, sink:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def _count(self, count):
+        with self._lock:
+            self.sent += count
+            action = None
+            if self._action and self.sent >= self._action[0]:
+                (_, action), self._action = self._action, None
+        if action:
+            action()
+
+
+def make_source(bench, label, size=SOURCE_BYTES):
+    source = bench.directory / 'source'
+    (source / 'deep' / 'empty').mkdir(parents=True, exist_ok=True)
+    content = random_bytes(label, size)
+    (source / 'large').write_bytes(content[:size // 2])
+    (source / 'deep' / 'second').write_bytes(content[size // 2:])
+    for number in range(200):
+        (source / 'deep' / ('%d' % number)).write_bytes(content[number * 100:number * 101])
+    link = source / 'link'
+    if not link.is_symlink():
+        link.symlink_to('deep/second')
+    return source
+
+
+def the_client_goes_on_whatever_is_killed(bench):
+    """At random bytes: its connections cut, the daemon killed, the client itself killed."""
+    rounds, resent, faults = max(4, bench.options.kills // 5), [], {'cut': 0, 'daemon': 0, 'client': 0}
+    with bench.daemon() as daemon, CountingProxy(daemon) as proxy:
+        client = Client(bench, daemon.api)
+        for number in range(rounds):
+            source = make_source(bench, 'round %d' % number)
+            wanted = client.add('--only-hash', source)
+            first, count = proxy.sent, 0
+            while True:
+                command = client.start('add', '-Q', '--shard-size', 4 * MIB, '--retry-for', '30s', source, address=proxy.address)
+                is_killed = False
+                fault = bench.random.choice(sorted(faults)) if count < 4 else None
+                if fault:
+                    reached = threading.Event()
+                    proxy.at(proxy.sent + bench.random.randrange(SOURCE_BYTES), lambda: (reached.set(), time.sleep(0.01)))
+                    while not reached.wait(0.05) and command.process.poll() is None:
+                        pass
+                    if reached.is_set() and command.process.poll() is None:
+                        count, faults[fault] = count + 1, faults[fault] + 1
+                        if fault == 'cut':
+                            proxy.cut()
+                        elif fault == 'daemon':
+                            daemon.kill()
+                            daemon.start()
+                        else:
+                            command.process.kill()
+                            is_killed = True
+                if not is_killed:
+                    out, _ = command.end()
+                    expect(out.split() == [wanted], 'the root is %s, not %s', out, wanted)
+                    break
+                command.process.communicate()
+            resent.append(proxy.sent - first - SOURCE_BYTES)
+            limit = MIB + count * (WINDOW_BYTES + ON_THE_WAY_BYTES)
+            expect(resent[-1] <= limit, 'after %d faults %d bytes were sent beyond those there are', count, resent[-1])
+            expect(not daemon.api.get_lines('/uploads'), 'an upload stays open')
+            copy = bench.directory / 'copy'
+            if number == 0:
+                client.run('get', wanted, '-o', copy, address=daemon.api.url)
+                expect_same_tree(source, copy)
+            daemon.expect_agreement()
+            daemon.unpin(wanted)
+        eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
+        expect(not list((bench.directory / 'state').rglob('upload.json')), 'the client remembers uploads that have ended')
+        daemon.expect_agreement()
+    bench.note = '%s in %d uploads; %.1f MiB sent again for a fault in the mean' % (
+        ', '.join('%d %s' % (count, what) for what, count in faults.items()), rounds,
+        sum(resent) / MIB / max(1, sum(faults.values())))
+
+
+def an_interrupted_add_says_how_to_go_on(bench):
+    source = make_source(bench, 'interrupted')
+    with bench.daemon() as daemon, CountingProxy(daemon) as proxy:
+        client = Client(bench, daemon.api)
+        wanted = client.add('--only-hash', source)
+        command = client.start('add', '-Q', '--limit-upload', '20MB', source, address=proxy.address)
+        proxy.at(8 * MIB, lambda: None)
+        eventually(lambda: proxy.sent > 8 * MIB, 'nothing is sent')
+        upload = daemon.api.get_lines('/uploads')[0]
+        expect('offset' in upload and upload['length'] > SOURCE_BYTES, 'what is told of an open upload: %s', upload)
+        _, error = client.run('add', '-Q', source, status=1, address=proxy.address)
+        expect('is adding the same' in error, 'two at the same source: %s', error)
+        command.process.send_signal(signal.SIGINT)
+        _, error = command.end(INTERRUPTED)
+        expect(upload['id'] in error and 'run the same command to go on' in error, 'it does not say how to go on: %s', error)
+        out, error = client.run('add', '-Q', source, address=proxy.address)
+        expect('going on with upload ' + upload['id'] in error and out.split() == [wanted], 'it goes on with %s: %s', out, error)
+        expect(proxy.sent < SOURCE_BYTES + 4 * MIB, '%d bytes were sent', proxy.sent)
+        # With other options it is another upload.
+        client.run('add', '-Q', '--resume', 'never', source, address=proxy.address)
+        expect(proxy.sent > 2 * SOURCE_BYTES, 'nothing was sent')
+        daemon.expect_agreement()
+
+
+def a_source_that_changes_is_named(bench):
+    source = make_source(bench, 'changing')
+    late = source / 'large'
+    with bench.daemon() as daemon, CountingProxy(daemon) as proxy:
+        client = Client(bench, daemon.api)
+
+        def begin():
+            command = client.start('add', '-Q', '--limit-upload', '20MB', source, address=proxy.address)
+            before = proxy.sent
+            eventually(lambda: proxy.sent > before + 4 * MIB, 'nothing is sent')
+            return command
+
+        # Between two processes.
+        command = begin()
+        command.process.kill()
+        command.process.communicate()
+        (source / 'deep' / '17').write_bytes(b'something else')
+        wanted = client.add('--only-hash', source)
+        out, error = client.run('add', '-Q', source, address=proxy.address)
+        expect('source/deep/17 changed' in error and 'given up' in error, 'what changed is not named: %s', error)
+        expect(out.split() == [wanted], 'the root is %s, not %s', out, wanted)
+        # Under one.
+        (source / 'deep' / '17').write_bytes(b'another')
+        command = begin()
+        with open(late, 'ab') as file:
+            file.write(b'more')
+        _, error = command.end(CHANGED)
+        expect('source/large' in error, 'what changed is not named: %s', error)
+        expect(not daemon.api.get_lines('/uploads'), 'an upload that nobody can end stays open')
+        eventually(lambda: not daemon.storage()['reserved_bytes'], 'its space stays reserved')
+        expect(not list((bench.directory / 'state').rglob('upload.json')), 'the client remembers it')
+        daemon.expect_agreement()
+
+
+def a_limit_to_the_rate_is_kept(bench):
+    source = bench.directory / 'file'
+    source.write_bytes(random_bytes('rate', 20 * MIB))
+    with bench.daemon() as daemon:
+        client, start = Client(bench, daemon.api), time.monotonic()
+        client.run('add', '--limit-upload', '10MB', source)
+        seconds = time.monotonic() - start
+    expect(seconds > 1.8, '20 MiB took %.1f s', seconds)
+    bench.note = '20 MiB at 10 MB a second took %.1f s' % seconds
+
+
+def a_client_whose_coordinator_is_gone_is_told(bench):
+    source = make_source(bench, 'gone')
+    with Cluster(bench, arguments=['--grace-period', '2s']) as cluster, CountingProxy(cluster.peers[0]) as proxy:
+        client = Client(bench, cluster.peers[1].api)
+        command = client.start('add', '-Q', '--limit-upload', '10MB', source, address=proxy.address)
+        eventually(lambda: proxy.sent > 8 * MIB, 'nothing is sent')
+        proxy.target = cluster.peers[1]
+        cluster.peers[0].kill()
+        proxy.cut()
+        _, error = command.end(REFUSED)
+        expect('the peer that took it is lost' in error, 'it is not told so: %s', error)
+        eventually(lambda: not any(storage['reserved_bytes'] for storage in cluster.peers[1].storages().values()),
+                   'the space of the upload stays reserved')
+        root = client.add(source)
+        cluster.start()
+        cluster.expect_agreement()
+        cluster.peers[1].unpin(root)
+        cluster.expect_empty()
+
+
+CHECKS = [
+    the_client_goes_on_whatever_is_killed, an_interrupted_add_says_how_to_go_on, a_source_that_changes_is_named,
+    a_limit_to_the_rate_is_kept, a_client_whose_coordinator_is_gone_is_told]
