@@ -43,7 +43,13 @@ package final class FileDescriptor: Sendable {
             case .createOrUpdate: O_RDWR | O_CREAT
             case .append: O_RDWR | O_CREAT | O_APPEND
             }
-        number = repeatingInterrupted { open(path, flags | O_CLOEXEC, permissions) }
+        func open() -> Int32 {
+            repeatingInterrupted { Glibc.open(path, flags | O_CLOEXEC, permissions) }
+        }
+        // Which of these makes a file, only the file system knows.
+        number =
+            flags & O_CREAT == 0
+            ? open() : try DiskSeam.perform(.create, path) { () throws(IOError) in open() }
         self.path = path
         guard number >= 0 else {
             throw IOError.current(access == .create ? "create" : "open", path)
@@ -152,7 +158,7 @@ extension FileDescriptor {
     /// On a direct descriptor, a write that the file system refuses as direct, and all after it, go
     /// through the page cache.
     package func writeAll(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(IOError) {
-        try write(bytes) { rest, done in
+        try write(bytes, at: offset) { rest, done in
             pwrite(number, rest.baseAddress, rest.count, offset + done)
         }
     }
@@ -160,7 +166,7 @@ extension FileDescriptor {
     /// Writes all of `bytes` where the last such write ended, or at the end of the file if it was
     /// opened for appending.
     package func writeAll(_ bytes: UnsafeRawBufferPointer) throws(IOError) {
-        try write(bytes) { rest, _ in Glibc.write(number, rest.baseAddress, rest.count) }
+        try write(bytes, at: nil) { rest, _ in Glibc.write(number, rest.baseAddress, rest.count) }
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -172,13 +178,21 @@ extension FileDescriptor {
         if let failure { throw failure }
     }
 
+    /// - Parameter offset: `nil` for the end of the file.
     private func write(
-        _ bytes: UnsafeRawBufferPointer, _ call: (UnsafeRawBufferPointer, Int) -> Int
+        _ bytes: UnsafeRawBufferPointer, at offset: Int?,
+        _ call: (UnsafeRawBufferPointer, Int) -> Int
     ) throws(IOError) {
         var done = 0
         while done < bytes.count {
-            let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
-            let count = repeatingInterrupted { call(rest, done) }
+            let granted = DiskSeam.granted(bytes.count - done, path)
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[done..<done + granted])
+            let start = (offset ?? Int.max - bytes.count) + done
+            let count = try DiskSeam.perform(
+                .write, path, number: number, range: start..<start + granted
+            ) { () throws(IOError) in
+                repeatingInterrupted { call(rest, done) }
+            }
             if count > 0 {
                 done += count
             } else if count < 0, errno == EINVAL, isDirect {
@@ -192,22 +206,30 @@ extension FileDescriptor {
 
     /// Waits until the file's bytes and length are on the disk.
     package func synchronizeData() throws(IOError) {
-        guard repeatingInterrupted({ fdatasync(number) }) == 0 else {
-            throw IOError.current("synchronize", path)
+        try DiskSeam.perform(.synchronize, path, number: number) { () throws(IOError) in
+            guard repeatingInterrupted({ fdatasync(number) }) == 0 else {
+                throw IOError.current("synchronize", path)
+            }
         }
     }
 
     /// Waits until the file's bytes and all its attributes are on the disk.
     package func synchronize() throws(IOError) {
-        guard repeatingInterrupted({ fsync(number) }) == 0 else {
-            throw IOError.current("synchronize", path)
+        try DiskSeam.perform(.synchronize, path, number: number) { () throws(IOError) in
+            guard repeatingInterrupted({ fsync(number) }) == 0 else {
+                throw IOError.current("synchronize", path)
+            }
         }
     }
 
     /// Cuts the file, or extends it with zeros.
     package func truncate(to byteCount: Int) throws(IOError) {
-        guard repeatingInterrupted({ ftruncate(number, byteCount) }) == 0 else {
-            throw IOError.current("truncate", path)
+        try DiskSeam.perform(
+            .truncate, path, number: number, range: byteCount..<Int.max
+        ) { () throws(IOError) in
+            guard repeatingInterrupted({ ftruncate(number, byteCount) }) == 0 else {
+                throw IOError.current("truncate", path)
+            }
         }
     }
 
@@ -216,10 +238,15 @@ extension FileDescriptor {
     /// File systems that cannot do that do nothing; a full one throws.
     package func preallocate(_ range: Range<Int>) throws(IOError) {
         guard !range.isEmpty else { return }
-        var code: Int32
-        repeat {
-            code = cshims_fallocate(number, range.lowerBound, range.count)
-        } while code == EINTR
+        let code = try DiskSeam.perform(
+            .preallocate, path, number: number, range: range.upperBound..<range.upperBound
+        ) { () throws(IOError) in
+            var code: Int32
+            repeat {
+                code = cshims_fallocate(number, range.lowerBound, range.count)
+            } while code == EINTR
+            return code
+        }
         guard code == 0 || code == EOPNOTSUPP || code == ENOSYS else {
             throw IOError("preallocate", path, .system(code))
         }
@@ -238,7 +265,9 @@ extension FileDescriptor {
     ///
     /// Only for files of `unnamed(in:)`, and only where the file system has unnamed files.
     package func link(as path: String) throws(IOError) {
-        let code = cshims_link_unnamed(number, path)
+        let code = try DiskSeam.perform(.link, path) { () throws(IOError) in
+            cshims_link_unnamed(number, path)
+        }
         guard code == 0 else { throw IOError("link", path, .system(code)) }
     }
 }

@@ -59,17 +59,33 @@ package enum FileSystem {
     }
 
     /// Makes a directory and those above it, as far as they do not exist.
+    ///
+    /// - Parameter isDurable: What is made survives a power cut; otherwise only once the directory
+    ///   around it is synchronised.
     package static func makeDirectory(
-        _ path: String, permissions: mode_t = 0o755
+        _ path: String, permissions: mode_t = 0o755, isDurable: Bool = true
     ) throws(IOError) {
-        if mkdir(path, permissions) == 0 { return }
+        if try makeOne(path, permissions) {
+            if isDurable { try synchronizeDirectory(directory(of: path)) }
+            return
+        }
         let error = IOError.current("create directory", path)
         if error.code == EEXIST, try loadStatus(path)?.kind == .directory { return }
-        guard error.code == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex
-        else { throw error }
-        try makeDirectory(String(path[..<slash]), permissions: permissions)
-        guard mkdir(path, permissions) == 0 || errno == EEXIST else {
-            throw IOError.current("create directory", path)
+        let parent = directory(of: path)
+        guard error.code == ENOENT, parent != path, parent != "." else { throw error }
+        try makeDirectory(parent, permissions: permissions, isDurable: isDurable)
+        try makeDirectory(path, permissions: permissions, isDurable: isDurable)
+    }
+
+    private static func makeOne(_ path: String, _ permissions: mode_t) throws(IOError) -> Bool {
+        // Most are there already, and asking changes nothing.
+        var status = stat()
+        if stat(path, &status) == 0 {
+            errno = EEXIST
+            return false
+        }
+        return try DiskSeam.perform(.makeDirectory, path) { () throws(IOError) in
+            mkdir(path, permissions) == 0
         }
     }
 
@@ -77,8 +93,17 @@ package enum FileSystem {
     ///
     /// Survives a power cut only after `synchronizeDirectory` of the new name's directory.
     package static func rename(_ path: String, to newPath: String) throws(IOError) {
-        guard Glibc.rename(path, newPath) == 0 else {
-            throw IOError.current("rename to \(newPath)", path)
+        try DiskSeam.perform(.rename, newPath, former: path) { () throws(IOError) in
+            guard Glibc.rename(path, newPath) == 0 else {
+                throw IOError.current("rename to \(newPath)", path)
+            }
+        }
+    }
+
+    /// Gives a file a further name in the same file system; one that is taken is an error.
+    package static func link(_ path: String, as newPath: String) throws(IOError) {
+        try DiskSeam.perform(.link, newPath) { () throws(IOError) in
+            guard Glibc.link(path, newPath) == 0 else { throw IOError.current("create", newPath) }
         }
     }
 
@@ -87,7 +112,8 @@ package enum FileSystem {
     /// - Returns: Whether it was there.
     @discardableResult
     package static func removeFile(_ path: String) throws(IOError) -> Bool {
-        if unlink(path) == 0 { return true }
+        let isGone = try DiskSeam.perform(.remove, path) { () throws(IOError) in unlink(path) == 0 }
+        if isGone { return true }
         let error = IOError.current("remove", path)
         guard error.isNotFound else { throw error }
         return false
@@ -95,7 +121,9 @@ package enum FileSystem {
 
     /// Removes an empty directory.
     package static func removeDirectory(_ path: String) throws(IOError) {
-        guard rmdir(path) == 0 else { throw IOError.current("remove directory", path) }
+        try DiskSeam.perform(.removeDirectory, path) { () throws(IOError) in
+            guard rmdir(path) == 0 else { throw IOError.current("remove directory", path) }
+        }
     }
 
     /// Waits until names made, changed and removed in a directory are on the disk.
@@ -144,7 +172,8 @@ package enum FileSystem {
             try file.synchronize()
             try rename(temporary, to: path)
         } catch {
-            unlink(temporary)
+            // What stays of it is removed by the next attempt.
+            _ = try? removeFile(temporary)
             throw error
         }
         try synchronizeDirectory(directory(of: path))

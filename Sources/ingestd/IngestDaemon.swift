@@ -71,7 +71,7 @@ struct InitCommand: AsyncParsableCommand {
                     + "ingestd --data \(directory)")
         }
         try FileSystem.saveFile(data.configurationFile, Array(Setting.commentedFile.utf8))
-        try StorageID.random().save(to: directory)
+        try makeStorageID(in: directory)
         if let membership {
             let path = ClusterConfiguration.secretFile(in: directory)
             try FileSystem.saveFile(
@@ -88,6 +88,13 @@ struct InitCommand: AsyncParsableCommand {
 }
 
 extension InitCommand {
+    /// An `init` that was cut off has left its own; nothing has been stored under it yet.
+    private func makeStorageID(in directory: String) throws {
+        let isUsed = try FileSystem.loadStatus(DataOption.stateFile(in: directory)) != nil
+        let known = isUsed ? nil : try? StorageID.load(from: directory)
+        if known == nil { try StorageID.random().save(to: directory) }
+    }
+
     /// The secret, and what is known of the cluster; asks the member to join through.
     private func readMembership() async throws -> (secret: ClusterSecret, file: ClusterFile) {
         let secret = try secretFile.map { try ClusterSecret.load(from: $0) } ?? .random()

@@ -51,6 +51,42 @@ struct ImportTests {
         }
     }
 
+    /// A change of the disk that did not pass it could not be made to fail.
+    @Test func changesOfTheDiskPassTheSeam() throws {
+        let calls =
+            /\b(pwritev?2?|fsync|fdatasync|ftruncate|renameat2?|rename|unlinkat|unlink|linkat|link|mkdirat|mkdir|rmdir|cshims_fallocate|cshims_link_unnamed|copy_file_range|sendfile)\(/
+        // The seam itself; and what the client writes for its user.
+        let exempt = ["DiskUndo.swift", "DiskFault.swift", "Get/Directory+Writing.swift"]
+        var count = 0
+        for target in [
+            "PosixIO", "ClusterCore", "ImportPipeline", "ingestd", "ingest-cli", "Spill",
+        ] {
+            for (file, text) in try files(of: target) where !exempt.contains(file) {
+                let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+                for (index, line) in lines.enumerated() where line.contains(calls) {
+                    let code = line.drop { $0 == " " }
+                    if code.hasPrefix("//") || code.contains("func ")
+                        || code.contains("FileSystem.") || code.contains(".link(")
+                    {
+                        continue
+                    }
+                    // A file that loses its name at once is scratch.
+                    if code == "unlink(template)" { continue }
+                    let before = lines[max(0, index - 5)...index].joined()
+                    #expect(
+                        target == "PosixIO"
+                            && ["DiskSeam.perform", "try write(bytes, at:", "try rename("].contains
+                            {
+                                before.contains($0)
+                            },
+                        "\(target)/\(file):\(index + 1) changes the disk past DiskSeam: \(code)")
+                    count += 1
+                }
+            }
+        }
+        #expect(count >= 10, "the seam has \(count) calls; this test does not find them")
+    }
+
     private func imports(of target: String) throws -> [(file: String, module: String)] {
         try files(of: target).flatMap { file, text in
             text.split(separator: "\n").compactMap { line in

@@ -24,6 +24,7 @@ from wire import WireError
 import checks_acceptance
 import checks_client
 import checks_cluster
+import checks_disk
 import checks_lifecycle
 import checks_load
 import checks_machines
@@ -38,7 +39,7 @@ import checks_voters
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CHECKS = [
     check for module in (
-        checks_acceptance, checks_upload, checks_resume, checks_resume_client, checks_reading, checks_space, checks_removal, checks_lifecycle,
+        checks_acceptance, checks_upload, checks_resume, checks_resume_client, checks_reading, checks_space, checks_removal, checks_lifecycle, checks_disk,
         checks_client, checks_cluster, checks_load, checks_machines, checks_voters)
     for check in module.CHECKS]
 
@@ -104,6 +105,10 @@ def read_options():
     parser.add_argument('--only', default='', help='regular expression on the names of checks')
     parser.add_argument('--daemon', type=pathlib.Path, default=build / 'ingestd')
     parser.add_argument('--cli', type=pathlib.Path, default=build / 'ingest-cli')
+    parser.add_argument(
+        '--debug-daemon', type=pathlib.Path, default=REPOSITORY / '.build' / 'debug' / 'ingestd',
+        help='a debug build, whose disk can be made to fail')
+    parser.add_argument('--disk-share', type=float, default=1, help='share of the faults of the disk that are tried')
     parser.add_argument('--list', action='store_true', help='print the names and do nothing')
     parser.add_argument('--seed', type=int, default=int.from_bytes(os.urandom(4), 'big'), help='of everything random')
     parser.add_argument('--kills', type=int, default=30, help='rounds of the kill -9 check')

@@ -21,10 +21,11 @@ struct IdentityFile {
             // Of a crashed attempt: it was never linked, so nobody relies on its content.
             try FileSystem.removeFile(draft)
             let file = try FileDescriptor(draft, for: .create, permissions: permissions)
-            defer { unlink(draft) }
+            // A draft that stays behind is removed by the next attempt.
+            defer { _ = try? FileSystem.removeFile(draft) }
             try file.writeAll(bytes, at: 0)
             try file.synchronize()
-            guard link(draft, path) == 0 else { throw IOError.current("create", path) }
+            try FileSystem.link(draft, as: path)
             try FileSystem.synchronizeDirectory(directory)
         } catch {
             throw error.isAlreadyThere ? .exists(path: path) : .io(error)

@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Pinset
+import PosixIO
 import Synchronization
 
 /// A peer's copy of the replicated state on disk, and the commands that led to it.
@@ -167,10 +168,12 @@ extension StateStore {
         _ body: (Database) throws -> Void
     ) throws(StateStoreError) {
         try Self.naming(path) {
-            try pool.writeWithoutTransaction { db in
-                try db.inTransaction(.immediate) {
-                    try body(db)
-                    return .commit
+            try DiskSeam.transact(path) {
+                try pool.writeWithoutTransaction { db in
+                    try db.inTransaction(.immediate) {
+                        try body(db)
+                        return .commit
+                    }
                 }
             }
         }

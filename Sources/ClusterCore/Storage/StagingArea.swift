@@ -29,7 +29,7 @@ package struct StagingArea: Sendable {
     package func makeWriter(upload: String, number: Int) async throws -> ShardWriter {
         let (folder, path) = (folder(upload), path(upload, number))
         let file = try await workers.run {
-            try FileSystem.makeDirectory(folder)
+            try FileSystem.makeDirectory(folder, isDurable: false)
             return try FileDescriptor(path, for: .create, isDirect: true)
         }
         return try await ShardWriter(
@@ -46,7 +46,7 @@ package struct StagingArea: Sendable {
     func copy(_ whole: String, upload: String, number: Int, byteCount: Int) throws {
         let source = try FileDescriptor(whole, for: .read)
         try remove(upload: upload, number: number)
-        try FileSystem.makeDirectory(folder(upload))
+        try FileSystem.makeDirectory(folder(upload), isDurable: false)
         let file = try FileDescriptor(path(upload, number), for: .create)
         for start in stride(from: 0, to: byteCount, by: 1 << 20) {
             let count = min(1 << 20, byteCount - start)

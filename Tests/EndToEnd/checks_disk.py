@@ -1,0 +1,258 @@
+"""Every change of the disk once: the process ends there, power goes, the disk is full or broken.
+
+A debug build of the daemon has a seam at each change (Sources/PosixIO/DiskSeam.swift). The same small ingest runs
+once for each of them; whatever was acknowledged must be there afterwards, and nothing else may be left."""
+import collections
+import concurrent.futures
+import os
+import shutil
+import signal
+import threading
+
+from archives import FormatError
+from daemon import CheckFailed, CheckSkipped, Daemon, eventually, expect
+from forms import Entry, Form, random_bytes
+from wire import WireError, query
+
+MIB = 1 << 20
+OPTIONS = {'shard-size': str(MIB), 'chunker': 'size-131072'}
+PARTIAL_UPLOAD = ('Content-Type', 'application/partial-upload')
+
+# What can happen at a change of this kind.
+LOSSES = ('lost', 'lost-bytes', 'lost-names')
+MODES = collections.defaultdict(lambda: ('kill', 'eio', 'full', *LOSSES), {
+    'write': ('kill', 'torn', 'short', 'eio', 'full', *LOSSES),
+    'begin': ('kill', 'eio', 'full', *LOSSES), 'commit': ('kill', *LOSSES)})
+
+
+class Broken(Exception):
+    """A request was not answered with success: nothing is promised."""
+
+
+class Ingest:
+    """What a client does, and what it was promised."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.contents = {
+            name: random_bytes('disk ' + name, size) for name, size in (
+                ('kept', 1_700_000), ('removed', 600_000), ('resumed', 1_600_000), ('aborted', 700_000))}
+        # {name: root} of what was said to be kept, and of what was said to be removed.
+        self.roots, self.removed = {}, set()
+        self.upload, self.offset = None, 0
+
+    def run(self):
+        """Everything, as far as it goes."""
+        for step in self.add_kept, self.add_removed, self.open, self.send_first, self.remove, self.abort, self.send_rest:
+            try:
+                step()
+            except (Broken, WireError, OSError):
+                if self.daemon.process.poll() is not None:
+                    return
+
+    def request(self, *words, status):
+        answer = self.daemon.api.request(*words)
+        if answer.status not in status:
+            raise Broken(str(answer))
+        return answer
+
+    def _add(self, name):
+        form = Form([Entry('d', kind='directory'), Entry('d/' + name, self.contents[name])])
+        answer = self.request('POST', query('/add', **OPTIONS), [form.header], form.bytes, status=(200,))
+        last = answer.lines[-1]
+        if 'cid' not in last:
+            raise Broken(str(last))
+        self.roots[name] = last['cid']
+
+    def add_kept(self):
+        self._add('kept')
+
+    def add_removed(self):
+        self._add('removed')
+
+    def remove(self):
+        if root := self.roots.get('removed'):
+            # From here on it may be gone.
+            self.removed.add('asked')
+            self.request('DELETE', '/pins/' + root, status=(200,))
+            self.removed.add('removed')
+
+    def open(self):
+        answer = self.request('POST', query('/uploads', filename='resumed', **OPTIONS), status=(201,))
+        self.upload = answer.headers['location']
+
+    def send(self, start, end, is_last):
+        answer = self.request(
+            'PATCH', self.upload,
+            [PARTIAL_UPLOAD, ('Upload-Offset', str(start)), ('Upload-Complete', '?1' if is_last else '?0')],
+            self.contents['resumed'][start:end], status=(200, 204))
+        self.offset = end
+        return answer
+
+    def send_first(self):
+        if self.upload:
+            self.send(0, 1_300_007, False)
+
+    def send_rest(self):
+        if self.upload:
+            length = len(self.contents['resumed'])
+            self.roots['resumed'] = self.send(self.offset, length, True).headers['upload-root']
+
+    def abort(self):
+        answer = self.request('POST', query('/uploads', **OPTIONS), status=(201,))
+        headers = [PARTIAL_UPLOAD, ('Upload-Offset', '0'), ('Upload-Complete', '?0')]
+        self.request('PATCH', answer.headers['location'], headers, self.contents['aborted'], status=(204,))
+        self.request('DELETE', answer.headers['location'], status=(204,))
+
+    # ---- afterwards
+
+    def verify(self, roots):
+        """On a disk that works again. `roots`: what every content's root is."""
+        pins = set(self.daemon.pins())
+        for name, root in self.roots.items():
+            expect(root == roots[name], 'root of %s is %s', name, root)
+            if name == 'removed' and 'asked' in self.removed:
+                expect('removed' not in self.removed or root not in pins, 'what was removed is back')
+            else:
+                expect(root in pins, '%s was acknowledged and is lost', name)
+        self._go_on(roots)
+        pins = set(self.daemon.pins())
+        expect(pins <= set(roots.values()), 'pins of something else: %s', pins)
+        for name, root in roots.items():
+            if root in pins:
+                path = root if name == 'resumed' else root + '/' + name
+                self.daemon.expect_reads(path, self.contents[name])
+        for upload in self.daemon.api.get_lines('/uploads'):
+            # Its answer was lost, so nobody knows of it; it would end with its lease.
+            self.request('DELETE', '/uploads/' + upload['id'], status=(204,))
+        self.daemon.expect_agreement()
+        for root in pins:
+            self.daemon.unpin(root)
+        self.daemon.expect_empty()
+
+    def _go_on(self, roots):
+        if not self.upload:
+            return
+        answer = self.daemon.api.request('HEAD', self.upload)
+        expect(answer.status == 200, 'an upload of which %d bytes were acknowledged: %s', self.offset, answer)
+        offset = int(answer.headers['upload-offset'])
+        expect(offset >= self.offset, '%d bytes were acknowledged, %d are there', self.offset, offset)
+        root = answer.headers.get('upload-root')
+        if not root:
+            root = self.send(offset, len(self.contents['resumed']), True).headers['upload-root']
+        expect(root == roots['resumed'], 'the upload that went on has root %s', root)
+
+
+def debug_daemon(bench):
+    program = bench.options.debug_daemon
+    if not program or not os.access(program, os.X_OK):
+        raise CheckSkipped('there is no debug build of the daemon (--debug-daemon)')
+    return program
+
+
+def run(program, directory, fault=None, roots=None, lie=None):
+    """One ingest with one fault; the names of all changes of the disk, and the ingest.
+
+    `lie`: what the disk only says that it has synchronised."""
+    data, undo, log = directory / 'data', directory / 'undo', directory / 'points'
+    undo.mkdir(parents=True)
+    environment = {'INGESTD_DISK_ROOT': str(data), 'INGESTD_DISK_UNDO': str(undo), 'INGESTD_DISK_POINTS': str(log)}
+    if fault:
+        environment['INGESTD_DISK_FAULT'] = '%s@%s' % fault
+    if lie:
+        environment['INGESTD_DISK_LIES'] = lie
+    daemon = Daemon(program, data, ['--headroom', '0'], environment)
+    ingest = Ingest(daemon)
+    try:
+        try:
+            daemon.start()
+        except CheckFailed:
+            # Whatever was on the disk is not acknowledged to anybody yet.
+            daemon.wait()
+        else:
+            ingest.run()
+            if daemon.process.poll() is None:
+                daemon.process.send_signal(signal.SIGTERM)
+            daemon.wait()
+        points = log.read_text().splitlines() if log.exists() else []
+        if fault:
+            expect(fault[1] in points, 'the change does not come up')
+        if roots:
+            daemon.environment = {}
+            daemon.start()
+            ingest.verify(roots)
+            daemon.stop()
+        return points, ingest
+    except (CheckFailed, FormatError, WireError, Broken, OSError, KeyError, ValueError) as error:
+        raise CheckFailed('%s: %s\n%s' % (' '.join(fault or ('no fault',)), error, daemon.log_text)) from None
+    finally:
+        if daemon.process and daemon.process.poll() is None:
+            daemon.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def a_fault_at_any_change_of_the_disk_loses_nothing_that_was_acknowledged(bench):
+    program = debug_daemon(bench)
+    known = [run(program, bench.directory / ('without-%d' % number)) for number in range(2)]
+    roots = known[0][1].roots
+    expect(sorted(roots) == ['kept', 'removed', 'resumed'], 'without a fault comes %s', roots)
+    points = sorted(set(known[0][0]) & set(known[1][0]))
+    cases = [(mode, point) for point in points for mode in MODES[point.split(' ', 1)[0]]]
+    share = bench.options.disk_share
+    if share < 1:
+        cases = bench.random.sample(cases, int(len(cases) * share))
+    missed, failures, lock = [], [], threading.Lock()
+
+    def attempt(number, fault):
+        if len(failures) >= 20:
+            return
+        try:
+            run(program, bench.directory / ('case-%d' % number), fault, roots)
+        except CheckFailed as failure:
+            with lock:
+                (missed if 'does not come up' in str(failure) else failures).append(str(failure))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(attempt, range(len(cases)), cases))
+    expect(not failures, '%d of %d cases failed:\n%s', len(failures), len(cases), '\n'.join(failures))
+    # What happens at once may happen in another order, a few times more or less.
+    expect(len(missed) <= len(cases) // 20, '%d of %d changes did not come up again', len(missed), len(cases))
+    bench.note = '%d cases at %d changes, %d of them did not come up' % (len(cases), len(points), len(missed))
+
+
+def each_synchronisation_that_is_left_out_loses_something(bench):
+    """What the check above is worth: it finds every single fsync that is missing."""
+    program = debug_daemon(bench)
+    points, ingest = run(program, bench.directory / 'without')
+    lies = sorted({point.rsplit(' ', 1)[0] for point in points if point.startswith('synchronize ')})
+    # Power goes when much has been acknowledged, rather than early.
+    cuts = [point for point in points if point.startswith(('begin', 'commit', 'remove', 'create'))][::-1]
+
+    def first_loss(number, lie):
+        for mode in LOSSES:
+            for cut in cuts:
+                try:
+                    run(program, bench.directory / ('lie-%d' % number), (mode, cut), ingest.roots, lie)
+                except CheckFailed as failure:
+                    if 'does not come up' not in str(failure):
+                        return mode, cut, str(failure).splitlines()[0]
+        return None
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = dict(zip(lies, pool.map(first_loss, range(len(lies)), lies)))
+    unnoticed = {lie for lie, loss in found.items() if not loss}
+    expect(not unnoticed, 'left out without a loss: %s', sorted(unnoticed))
+    bench.note = '%d' % len(lies)
+
+
+def a_release_build_has_no_seam(bench):
+    content = open(bench.options.daemon, 'rb').read()
+    expect(b'INGESTD_DATA' in content or b'ingestd' in content, 'this is no daemon')
+    expect(b'INGESTD_DISK_FAULT' not in content, 'a build for use can be told to lose data')
+    if bench.options.debug_daemon:
+        expect(b'INGESTD_DISK_FAULT' in open(bench.options.debug_daemon, 'rb').read(), 'a debug build has no seam')
+
+
+CHECKS = [
+    a_fault_at_any_change_of_the_disk_loses_nothing_that_was_acknowledged,
+    each_synchronisation_that_is_left_out_loses_something, a_release_build_has_no_seam]
