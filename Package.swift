@@ -162,6 +162,14 @@ let package = Package(
                 "ingest-cli",
             ]),
         .testTarget(name: "ArchitectureTests"),
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "ClusterCore", "ImportPipeline", "Importer", "IngestAPI", "Multiformats", "Pinset",
+                "PosixIO", "SeededRandom",
+            ],
+            path: "Tests/FuzzTargets"),
+        .testTarget(name: "FuzzTargetsTests", dependencies: ["FuzzTargets", "SeededRandom"]),
         .testTarget(
             name: "ImportPipelineTests",
             dependencies: [

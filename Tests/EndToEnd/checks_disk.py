@@ -10,6 +10,7 @@ import signal
 import threading
 
 from archives import FormatError
+from cluster import Cluster, copies
 from daemon import CheckFailed, CheckSkipped, Daemon, eventually, expect
 from forms import Entry, Form, random_bytes
 from wire import WireError, query
@@ -245,6 +246,77 @@ def each_synchronisation_that_is_left_out_loses_something(bench):
     bench.note = '%d' % len(lies)
 
 
+def a_fault_of_the_disk_of_a_peer_that_gets_copies_loses_none_that_it_signed_for(bench):
+    """The same for the other side: peer 1 gets a copy of every shard, and its disk fails in all ways."""
+    program, share = debug_daemon(bench), bench.options.copies_share
+    content = random_bytes('copies', 2_500_000)
+    log, undo = bench.directory / 'points', bench.directory / 'undo'
+    undo.mkdir()
+    with Cluster(bench, arguments=['--grace-period', '60s']) as cluster:
+        coordinator, receiver, _ = cluster.peers
+        receiver.program = str(program)
+        allocations = ','.join([coordinator.id, receiver.id])
+
+        def attempt(fault):
+            """Whether the upload was acknowledged; the names of all changes at the receiver meanwhile."""
+            if receiver.process.poll() is None:
+                receiver.stop()
+            for path in [log, *undo.iterdir()]:
+                path.unlink(missing_ok=True)
+            receiver.environment = {
+                'INGESTD_DISK_ROOT': str(receiver.directory), 'INGESTD_DISK_UNDO': str(undo),
+                'INGESTD_DISK_POINTS': str(log)}
+            if fault:
+                receiver.environment['INGESTD_DISK_FAULT'] = '%s@%s' % fault
+            try:
+                receiver.start()
+                cluster.expect_up()
+            except CheckFailed:
+                receiver.process.wait()
+            form = Form([Entry('f', content)])
+            answer = coordinator.api.request(
+                'POST', query('/add', **{**OPTIONS, **copies(2), 'user-allocations': allocations}), [form.header], form.bytes)
+            root = answer.lines[-1].get('cid') if answer.status == 200 else None
+            points = log.read_text().splitlines() if log.exists() else []
+            return root, points
+
+        def repair():
+            if receiver.process.poll() is None:
+                receiver.kill()
+            receiver.environment = {}
+            receiver.start()
+            cluster.expect_up()
+
+        root, points = attempt(None)
+        expect(root, 'without a fault, an upload is refused')
+        coordinator.unpin(root)
+        cluster.expect_empty()
+        cases = [(mode, point) for point in sorted(set(points)) for mode in MODES[point.split(' ', 1)[0]]]
+        chosen = cases if share >= 1 else bench.random.sample(cases, max(1, int(len(cases) * share)))
+        hits = acknowledged = 0
+        for fault in chosen:
+            try:
+                found, reached = attempt(fault)
+                hits += fault[1] in reached
+                repair()
+                expect(found in (None, root), 'the root is %s', found)
+                if found:
+                    acknowledged += 1
+                    expect(root in receiver.pins(), 'a root that was acknowledged is lost')
+                cluster.expect_agreement()
+                for one in receiver.shard_paths:
+                    same = [path for path in coordinator.shard_paths if path.name.split('.')[0] == one.name.split('.')[0]]
+                    expect(same and one.read_bytes() == same[0].read_bytes(), 'copy %s is another one', one.name)
+                if root in coordinator.pins():
+                    cluster.expect_reads(root, {'': content})
+                    coordinator.unpin(root)
+                cluster.expect_empty()
+            except CheckFailed as failure:
+                raise CheckFailed('%s: %s' % (' '.join(fault), failure)) from None
+    bench.note = '%d of %d cases at %d changes, %d reached, %d uploads acknowledged' % (
+        len(chosen), len(cases), len(set(points)), hits, acknowledged)
+
+
 def a_release_build_has_no_seam(bench):
     content = open(bench.options.daemon, 'rb').read()
     expect(b'INGESTD_DATA' in content or b'ingestd' in content, 'this is no daemon')
@@ -255,4 +327,5 @@ def a_release_build_has_no_seam(bench):
 
 CHECKS = [
     a_fault_at_any_change_of_the_disk_loses_nothing_that_was_acknowledged,
-    each_synchronisation_that_is_left_out_loses_something, a_release_build_has_no_seam]
+    each_synchronisation_that_is_left_out_loses_something,
+    a_fault_of_the_disk_of_a_peer_that_gets_copies_loses_none_that_it_signed_for, a_release_build_has_no_seam]

@@ -324,9 +324,10 @@ def has_shards(peer):
     return peer.shard_paths
 
 
-def is_receiving(peer):
-    """A shard is on its way to it: the file is in a folder of its upload's."""
-    return any('/' in name for name in peer.names('staging'))
+def receiving(peers):
+    """Whether a shard is on its way to a peer, the file being in a folder of its upload's, or has arrived since now."""
+    before = {peer.id: len(peer.shard_paths) for peer in peers}
+    return lambda peer: any('/' in name for name in peer.names('staging')) or len(peer.shard_paths) > before[peer.id]
 
 
 def a_coordinator_that_is_cut_off_is_told_no_false_success(bench):
@@ -342,7 +343,7 @@ def a_coordinator_that_is_cut_off_is_told_no_false_success(bench):
             cluster.expect_up()
             cluster.expect_agreement()
             history.expect_kept(cluster.peers)
-        with cut_off_during_an_upload(cluster, history, far, 'cut for long', is_receiving) as upload:
+        with cut_off_during_an_upload(cluster, history, far, 'cut for long', receiving(cluster.peers)) as upload:
             # It is lost to the others, who end its upload and go on.
             states = {**dict.fromkeys(cluster.ids, 'up'), far.peer.id: 'down'}
             for machine in near:

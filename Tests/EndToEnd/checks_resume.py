@@ -296,6 +296,25 @@ def the_client_lists_and_aborts_uploads(bench):
         daemon.expect_agreement()
 
 
+def a_request_with_an_idempotency_key_opens_one_upload(bench):
+    with Cluster(bench) as cluster:
+        def ask(peer, key):
+            return peer.api.request('POST', query('/uploads', filename='f'), [('Idempotency-Key', key)])
+        first = ask(cluster.peers[0], 'a key')
+        expect(first.status == 201, 'no upload is opened: %s', first)
+        for peer in cluster.peers:
+            again = ask(peer, 'a key')
+            expect(again.status == 201 and again.headers['location'] == first.headers['location'], 'another answer: %s', again)
+        other = ask(cluster.peers[1], 'b key')
+        expect(other.headers['location'] != first.headers['location'], 'two keys open one upload')
+        expect(len(cluster.peers[2].api.get_lines('/uploads')) == 2, 'not two uploads are open')
+        for answer in first, other:
+            expect(cluster.peers[2].api.request('DELETE', answer.headers['location']).status == 204, 'it cannot be aborted')
+        expect(ask(cluster.peers[1], 'a key').status == 410, 'an upload that was aborted is opened by its key')
+        expect(ask(cluster.peers[0], 'x' * 257).status == 400, 'a key without end')
+        cluster.expect_empty()
+
+
 def an_abandoned_upload_gives_its_space_back(bench):
     with bench.daemon(environment={'INGESTD_API_UPLOAD_LEASE': '2s'}) as daemon:
         upload = Resumable(daemon)
@@ -460,6 +479,6 @@ CHECKS = [
     what_was_acknowledged_in_a_window_is_kept_although_the_request_was_not_answered,
     a_request_ends_one_that_is_stuck, wrong_requests_for_an_upload_are_refused_by_name,
     a_thousand_uploads_are_open_at_once, the_client_lists_and_aborts_uploads,
-    an_abandoned_upload_gives_its_space_back,
+    a_request_with_an_idempotency_key_opens_one_upload, an_abandoned_upload_gives_its_space_back,
     a_client_of_tus_goes_on_after_the_daemon_was_killed, curl_alone_goes_on_by_the_commands_of_the_readme,
     a_killed_coordinator_goes_on_with_copies_elsewhere, an_upload_goes_on_through_any_peer]

@@ -27,15 +27,8 @@ package enum APIPath {
     package static func content(of cid: String) -> String { "\(ipfs)/\(cid)" }
 }
 
-/// Header and trailer fields, and media types, that the API gives a meaning.
+/// Media types that the API gives a meaning.
 package enum APIField {
-    /// The trailer that repeats an error after the answer began; ipfs-cluster's client reads it.
-    package static let streamError = "X-Stream-Error"
-    package static let uploadID = "Upload-ID"
-    package static let uploadOffset = "Upload-Offset"
-    package static let idempotencyKey = "Idempotency-Key"
-    package static let requestID = "X-Request-ID"
-
     package static let json = "application/json"
     /// ipfs-cluster and Kubo call their line-delimited JSON this.
     package static let jsonLines = "application/json"

@@ -18,6 +18,7 @@ extension HTTPField.Name {
     static let uploadMetadata = HTTPField.Name("Upload-Metadata")!
     static let uploadDeferLength = HTTPField.Name("Upload-Defer-Length")!
     static let uploadExpires = HTTPField.Name("Upload-Expires")!
+    static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
 }
 
 /// Which of the two protocols for uploads in pieces a client speaks, and how it is answered.

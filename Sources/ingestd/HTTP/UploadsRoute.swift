@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import Importer
 import IngestAPI
+import Multiformats
 import Pinset
 import ShardPlanner
 
@@ -25,9 +26,11 @@ struct UploadsRoute: Sendable {
     ) async throws -> Response {
         let dialect = try UploadDialect(request)
         let opening = try opening(request, target, dialect)
+        let given = try Self.idempotentID(request)
         try await maker.checkLog()
+        if let given, try await isOpened(given) { return created(given) }
         try await maker.checkRoom()
-        let id = try await uploads.open(opening)
+        let id = try await uploads.open(opening, as: given ?? .random())
         let isLast = Self.isLast(request)
         var response: Response
         if Self.hasContent(request) || isLast || dialect == .tus && opening.length == 0 {
@@ -38,9 +41,28 @@ struct UploadsRoute: Sendable {
             response = progressing(.init(offset: 0, length: opening.length), dialect)
         }
         if response.status == .noContent { response.status = .created }
-        response.headers[.location] = APIPath.upload(id.description)
-        response.headers[.uploadID] = id.description
+        for field in created(id).headers { response.headers[field.name] = field.value }
         return response
+    }
+
+    /// Whether the same request has opened the upload before.
+    private func isOpened(_ id: UploadID) async throws -> Bool {
+        guard let record = try await maker.record(of: id) else { return false }
+        if case .aborted(let reason, _) = record.phase {
+            throw Problem(
+                .uploadGone,
+                "upload \(id), which this Idempotency-Key has opened, was aborted: \(reason); "
+                    + "use another key")
+        }
+        return true
+    }
+
+    private func created(_ id: UploadID) -> Response {
+        Response(
+            status: .created,
+            headers: [
+                .location: APIPath.upload(id.description), .uploadID: id.description,
+            ])
     }
 
     /// `PATCH /uploads/{id}`.
@@ -203,6 +225,18 @@ struct UploadsRoute: Sendable {
     }
 
     // MARK: - Header fields
+
+    /// The ID of the upload that a request with an `Idempotency-Key` opens, however often it comes.
+    private static func idempotentID(_ request: Request) throws -> UploadID? {
+        guard let key = request.headers[.idempotencyKey] else { return nil }
+        guard (1...256).contains(key.utf8.count) else {
+            throw Problem(.badRequest, "Idempotency-Key must have 1 to 256 bytes")
+        }
+        let digest = try Array("upload \(key)".utf8).withUnsafeBytes {
+            try BlockHasher(.sha2_256).digest($0)
+        }
+        return UploadID(bytes: digest[..<16])
+    }
 
     private static func hasContent(_ request: Request) -> Bool {
         request.headers[.transferEncoding] != nil

@@ -26,8 +26,14 @@ actor OpenUploads {
     }
 
     /// Opens an upload.
-    func open(_ opening: UploadOpening) async throws -> UploadID {
-        let id = UploadID.random()
+    ///
+    /// - Parameter id: One that the state does not have.
+    func open(_ opening: UploadOpening, as id: UploadID) async throws -> UploadID {
+        guard resources[id] == nil, userCounts[id] == nil else {
+            throw Problem(
+                .conflict, "upload \(id) is just being opened; ask again in a moment",
+                retryAfterSeconds: 1)
+        }
         // In use: its journal is there before the state knows of it.
         enter(id)
         defer { leave(id) }

@@ -1,0 +1,255 @@
+import ClusterCore
+import Glibc
+import ImportPipeline
+import Importer
+import IngestAPI
+import Multiformats
+import Pinset
+import PosixIO
+import SeededRandom
+
+/// Readers of what strangers and disks hand in, each with what must hold for every input: no crash, and
+/// where there are two ways to a result, one result.
+package enum FuzzTarget: String, CaseIterable, Sendable {
+    case multipart
+    case contentType = "content-type"
+    case car, cbor, cid, command
+    case dagPB = "dag-pb"
+    case journal, options
+    case peerID = "peer-id"
+    case records, snapshot
+    case unixFS = "unixfs"
+
+    /// Traps when something does not hold.
+    package func run(_ bytes: [UInt8]) {
+        switch self {
+        case .multipart: Self.multipart(bytes)
+        case .contentType: _ = try? MultipartBoundary(contentType: Self.text(bytes))
+        case .car: Self.car(bytes)
+        case .cbor: Self.cbor(bytes)
+        case .cid: Self.cid(bytes)
+        case .command: Self.command(bytes)
+        case .dagPB: Self.dagPB(bytes)
+        case .journal: Self.journal(bytes)
+        case .options: Self.options(bytes)
+        case .peerID: Self.peerID(bytes)
+        case .records: Self.records(bytes)
+        case .snapshot: Self.snapshot(bytes)
+        case .unixFS: Self.unixFS(bytes)
+        }
+    }
+
+    private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+    /// Cuts bytes into pieces of random lengths; equal bytes into equal pieces.
+    private static func pieces(_ bytes: [UInt8]) -> [ArraySlice<UInt8>] {
+        var random = SeededGenerator(seed: UInt64(bytes.count) &+ UInt64(bytes.first ?? 0) << 32)
+        var pieces: [ArraySlice<UInt8>] = []
+        var start = 0
+        while start < bytes.count {
+            let end = min(
+                bytes.count,
+                start
+                    + Int.random(in: 1...1 << Int.random(in: 0...8, using: &random), using: &random)
+            )
+            pieces.append(bytes[start..<end])
+            start = end
+        }
+        return pieces
+    }
+
+    // MARK: - Bodies
+
+    /// Read in pieces, with the reader made anew from its state between them, a form is what it is whole.
+    private static func multipart(_ bytes: [UInt8]) {
+        guard let boundary = try? MultipartBoundary(Array("b".utf8)) else {
+            preconditionFailure("one letter is a boundary")
+        }
+        let whole = form([bytes[...]], boundary)
+        let cut = form(pieces(bytes), boundary)
+        precondition(whole == cut, "a form in pieces is another one: \(cut) instead of \(whole)")
+    }
+
+    private static func form(_ pieces: [ArraySlice<UInt8>], _ boundary: MultipartBoundary)
+        -> [String]
+    {
+        var limits = MultipartLimits()
+        limits.partCount = 100
+        var reader = UploadReader(boundary: boundary, limits: limits)
+        var events: [String] = []
+        var data: [UInt8] = []
+        func flush() {
+            if !data.isEmpty { events.append("data \(data)") }
+            data = []
+        }
+        do {
+            for piece in pieces {
+                try piece.withUnsafeBytes { bytes in
+                    var input = bytes
+                    while let event = try reader.next(&input) {
+                        switch event {
+                        case .data(let bytes): data.append(contentsOf: bytes)
+                        case .beginFile(let entry):
+                            flush()
+                            events.append("file \(entry)")
+                        case .endFile:
+                            flush()
+                            events.append("end")
+                        case .directory(let entry): events.append("directory \(entry)")
+                        case .symlink(let entry, let target):
+                            events.append("symlink \(entry) \(target)")
+                        }
+                    }
+                }
+                reader = UploadReader(boundary: boundary, limits: limits, resuming: reader.state)
+            }
+            try reader.finish()
+            flush()
+            events.append("whole")
+        } catch {
+            // How much of a file was handed out before a fault is up to the pieces.
+            data = []
+            events.append("error")
+        }
+        return events
+    }
+
+    private static func car(_ bytes: [UInt8]) {
+        let whole = sections([bytes[...]])
+        let cut = sections(pieces(bytes))
+        precondition(whole.events == cut.events, "a CAR in pieces is another one")
+        precondition(
+            whole.error == cut.error, "\(whole.error ?? "nothing") and \(cut.error ?? "nothing")")
+    }
+
+    private static func sections(_ pieces: [ArraySlice<UInt8>]) -> (
+        events: [CARReader.Event], error: String?
+    ) {
+        var reader = CARReader()
+        var events: [CARReader.Event] = []
+        do {
+            for piece in pieces {
+                try piece.withUnsafeBytes { bytes in
+                    var input = bytes
+                    while let event = try reader.next(from: &input) { events.append(event) }
+                }
+            }
+            try reader.finish()
+            return (events, nil)
+        } catch {
+            return (events, "\(error)")
+        }
+    }
+
+    // MARK: - Blocks
+
+    /// There is one encoding of a value, and no other is read.
+    private static func cbor(_ bytes: [UInt8]) {
+        guard let value = try? CBOR(decoding: bytes) else { return }
+        var again: [UInt8] = []
+        value.append(to: &again)
+        precondition(again == bytes, "another encoding of \(value) was read")
+    }
+
+    /// What is read in any order is written in one.
+    private static func dagPB(_ bytes: [UInt8]) {
+        guard let node = try? DagPBNode(decoding: bytes) else { return }
+        let once = node.encoded()
+        let again = try? DagPBNode(decoding: once)
+        precondition(again?.encoded() == once, "\(node) is written in two ways")
+        precondition(again?.links.count == node.links.count && again?.data == node.data)
+    }
+
+    private static func unixFS(_ bytes: [UInt8]) {
+        guard
+            let cid = try? BlockHasher(.sha2_256).cid(version: .v1, codec: .dagPB, bytes),
+            let node = try? bytes.withUnsafeBytes({ try UnixFSNode(cid: cid, block: $0) })
+        else { return }
+        precondition(node.payload.lowerBound >= 0 && node.payload.upperBound <= bytes.count)
+        precondition(
+            !node.isFile || node.links.count == node.blockByteCounts.count
+                || node.blockByteCounts.isEmpty)
+    }
+
+    private static func cid(_ bytes: [UInt8]) {
+        var end = 0
+        if let cid = try? bytes.withUnsafeBytes({ try CID.decode($0, at: &end) }) {
+            precondition(end <= bytes.count)
+            var again: [UInt8] = []
+            cid.append(to: &again)
+            let first = end
+            end = 0
+            precondition((try? again.withUnsafeBytes { try CID.decode($0, at: &end) }) == cid)
+            precondition(end == again.count && again.count <= first, "\(cid) has two encodings")
+            precondition((try? CID("\(cid)")) == cid, "the text of \(cid) is that of another one")
+        }
+        if let cid = try? CID(text(bytes)) {
+            precondition((try? CID("\(cid)")) == cid, "the text of \(cid) is that of another one")
+        }
+    }
+
+    private static func peerID(_ bytes: [UInt8]) {
+        guard let peer = try? PeerID(text(bytes)) else { return }
+        precondition((try? PeerID("\(peer)")) == peer)
+    }
+
+    // MARK: - Requests
+
+    private static func options(_ bytes: [UInt8]) {
+        let now = WallTime(seconds: 1_700_000_000)
+        guard let items = try? QueryString.parse(text(bytes)),
+            let parameters = try? AddParameters(parsing: items, now: now)
+        else { return }
+        _ = try? parameters.importOptions()
+        let again = QueryString.encode(parameters.queryItems)
+        let found = try? AddParameters(parsing: QueryString.parse(again), now: now)
+        precondition(found == parameters, "\(again) is not what \(text(bytes)) was")
+    }
+
+    // MARK: - The log and the disk
+
+    /// There is one encoding of a command, and no other is read: peers compare them.
+    private static func command(_ bytes: [UInt8]) {
+        guard let command = try? Command(decoding: bytes) else { return }
+        precondition(command.encoded == bytes, "another encoding of \(command) was read")
+    }
+
+    private static func snapshot(_ bytes: [UInt8]) {
+        var reader = StateSnapshotReader()
+        for line in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+            guard (try? reader.add(Array(line))) != nil else { return }
+        }
+        _ = try? reader.finish()
+    }
+
+    private static func records(_ bytes: [UInt8]) {
+        guard let records = try? bytes.withUnsafeBytes({ try ImportRecord.decodeAll($0) }) else {
+            return
+        }
+        var again: [UInt8] = []
+        for record in records { record.append(to: &again) }
+        let found = try? again.withUnsafeBytes { try ImportRecord.decodeAll($0) }
+        precondition(found == records, "records are not what they were")
+    }
+
+    /// A journal that is read to its end, and appended to, reads as before and then what was appended.
+    private static func journal(_ bytes: [UInt8]) {
+        let path = "/dev/shm/fuzz-\(getpid()).journal"
+        do {
+            try FileSystem.removeFile(path)
+            try FileDescriptor(path, for: .create).writeAll(bytes, at: 0)
+        } catch {
+            preconditionFailure("\(error)")
+        }
+        guard let journal = try? UploadJournal.open(path) else { return }
+        var found: [UploadCheckpoint] = []
+        do {
+            while let checkpoint = try journal.next() { found.append(checkpoint) }
+        } catch {
+            return
+        }
+        guard (try? UploadJournal.loadOffset(path)) == found.last?.offset ?? 0 else {
+            preconditionFailure("the end is told in two ways")
+        }
+    }
+}

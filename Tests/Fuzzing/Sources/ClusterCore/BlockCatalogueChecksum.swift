@@ -1,0 +1,1 @@
+../../../../Sources/ClusterCore/Storage/BlockCatalogueChecksum.swift

@@ -1,0 +1,91 @@
+"""Writes the first inputs of every fuzz target from vectors that other programs made: Corpus/<target>/seed-<n>."""
+import json
+import pathlib
+
+HERE = pathlib.Path(__file__).resolve().parent
+VECTORS = HERE.parent / 'MultiformatsTests' / 'Vectors'
+PINSET = HERE.parent / 'PinsetTests' / 'Vectors'
+LIMIT = 8192
+
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="file?mode=0644&mtime=1"; filename="d%2Ff"\r\n'
+    b'Content-Type: application/octet-stream\r\n\r\nbytes\r\n--b-\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="d"\r\nContent-Type: application/x-directory\r\n\r\n\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="l"\r\nContent-Type: application/symlink\r\n\r\nd/f\r\n--b--\r\n')
+TYPES = [
+    'multipart/form-data; boundary=b', 'multipart/form-data;boundary="a b\\"c"', 'Multipart/Form-Data ; x=y; BOUNDARY=xyz',
+    'multipart/form-data', 'text/plain; charset=utf-8']
+OPTIONS = [
+    'chunker=size-1000&cid-version=1&raw-leaves=true&hash=blake3', 'chunker=rabin-16-32-64&trickle=true&wrap-with-directory',
+    'name=a%20b&shard-size=1000000&replication-min=2&replication-max=3&user-allocations=x&expire-in=1h&meta-a=b',
+    'profile=unixfs-v1-2025&max-file-links=10&max-hamt-fanout=16&hamt-directory-size-estimation=block&inline&inline-limit=10',
+    'preserve-mode=1&mtime=12&mtime-nsecs=5&mode=0644&stream-channels=false&shard=false&format=car']
+
+
+def hexadecimal(value):
+    """Every run of bytes that is written as hexadecimal digits in a tree of JSON."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if isinstance(item, str) and 'hex' in name and item:
+                yield name, bytes.fromhex(item)
+            else:
+                yield from hexadecimal(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from hexadecimal(item)
+
+
+def seeds():
+    def load(name):
+        return json.loads((VECTORS / name).read_text())['vectors']
+
+    for path in sorted((VECTORS / 'car').glob('*.car')):
+        yield 'car', path.read_bytes()
+    for _, content in hexadecimal(load('car-small.json')):
+        yield 'car', content
+    for vector in load('codec.json'):
+        if vector['category'] == 'cid' and isinstance(vector.get('input'), str):
+            yield 'cid', vector['input'].encode()
+        for _, content in hexadecimal(vector):
+            yield ('dag-pb' if 'pb' in vector['category'] else 'cid'), content
+            if 'pb' in vector['category']:
+                yield 'unixfs', content
+    for _, content in hexadecimal(json.loads((VECTORS / 'golden-shard.json').read_text())):
+        yield 'cbor', content
+    for line in (PINSET / 'commands.txt').read_text().splitlines():
+        yield 'command', bytes.fromhex(line.split()[1])
+        yield 'cbor', bytes.fromhex(line.split()[1])
+    yield 'snapshot', (PINSET / 'snapshot.ndjson').read_bytes()
+    lines = (PINSET / 'snapshot.ndjson').read_bytes().splitlines(True)
+    for count in 1, 2, 5:
+        yield 'snapshot', b''.join(lines[:count])
+    for text in (b'12D3KooWHkYHcLAkgP8qHzKWs6KDqQAuAxBAqqtCi9BVauyAmc2c', b'bafzaajaiaejca4syrpdu6gdx4wsdnokxkprgzxf4wrstuc34gxw5k5jrag2so5gk', b'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N'):
+        yield 'peer-id', text
+    yield 'multipart', FORM
+    yield 'multipart', FORM.replace(b'\r\n--b', b'\r\n--b \t')
+    yield 'multipart', FORM[:-4] + b'\r\nepilogue'
+    for text in TYPES:
+        yield 'content-type', text.encode()
+    for text in OPTIONS:
+        yield 'options', text.encode()
+    # Begin file `a`, a leaf, its end; a directory with mode and time; a symlink.
+    cid = bytes.fromhex('01551220' + '11' * 32)
+    records = [
+        b'\0\1\1a\0', b'\1' + cid + b'\x80\x10', b'\2', b'\4\1\1d\3\xed\3\1\0', b'\5\1\1l\0\2to', b'\0\0\0\3' + cid + b'\x10\x08']
+    for count in range(1, len(records) + 1):
+        yield 'records', b''.join(records[:count])
+
+
+def main():
+    counts = {}
+    for target, content in seeds():
+        if content and len(content) <= LIMIT:
+            number = counts[target] = counts.get(target, 0) + 1
+            folder = HERE / 'Corpus' / target
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ('seed-%d' % number)).write_bytes(content)
+    print(', '.join('%s %d' % pair for pair in sorted(counts.items())))
+
+
+if __name__ == '__main__':
+    main()
