@@ -65,16 +65,16 @@ package enum FileSystem {
     package static func makeDirectory(
         _ path: String, permissions: mode_t = 0o755, isDurable: Bool = true
     ) throws(IOError) {
-        if try makeOne(path, permissions) {
-            if isDurable { try synchronizeDirectory(directory(of: path)) }
-            return
-        }
-        let error = IOError.current("create directory", path)
-        if error.code == EEXIST, try loadStatus(path)?.kind == .directory { return }
         let parent = directory(of: path)
-        guard error.code == ENOENT, parent != path, parent != "." else { throw error }
-        try makeDirectory(parent, permissions: permissions, isDurable: isDurable)
-        try makeDirectory(path, permissions: permissions, isDurable: isDurable)
+        if try loadStatus(parent) == nil, parent != path {
+            try makeDirectory(parent, permissions: permissions, isDurable: isDurable)
+        }
+        guard try makeOne(path, permissions) else {
+            let error = IOError.current("create directory", path)
+            if error.code == EEXIST, try loadStatus(path)?.kind == .directory { return }
+            throw error
+        }
+        if isDurable { try synchronizeDirectory(parent) }
     }
 
     private static func makeOne(_ path: String, _ permissions: mode_t) throws(IOError) -> Bool {

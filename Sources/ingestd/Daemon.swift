@@ -77,6 +77,8 @@ struct Daemon: Sendable {
                 dataDirectory: directory, limitByteCount: configuration.capacityByteCount,
                 headroomByteCount: configuration.headroomByteCount),
             log: log)
+        // A process that was killed may have made directories without coming to this.
+        try FileSystem.synchronizeDirectory(directory)
         var reader = BlockReader(
             store: store, workers: cores,
             listNode: { [peer] in await StateRoutes.listNode($0, of: peer) })

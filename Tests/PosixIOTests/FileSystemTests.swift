@@ -41,6 +41,8 @@ import Testing
         #expect(throws: IOError("create directory", file, .system(EEXIST))) {
             try FileSystem.makeDirectory(file)
         }
+        // A place where nobody can make one.
+        #expect(throws: IOError.self) { try FileSystem.makeDirectory("/proc/none/of/these") }
     }
 
     @Test func removingTellsWhetherTheFileWasThere() throws {

@@ -70,7 +70,7 @@ struct SourceUpload {
             return body.omissions
         } catch {
             await body.abandon()
-            if let upload { throw try await outcome(of: error, upload, memory, meter, manifest) }
+            if let upload { throw try await outcome(of: error, upload, memory) }
             throw error
         }
     }
@@ -146,8 +146,7 @@ struct SourceUpload {
             Console.shared.printError(
                 "ingest-cli: upload \(saved.upload) of this source is given up, and another one begun: "
                     + change.what)
-            // Where it is gone already, nothing has to be given up.
-            try? await client.abortUpload(saved.upload)
+            await abort(saved.upload)
             return nil
         }
         do {
@@ -172,15 +171,13 @@ struct SourceUpload {
 
     /// What to tell of a failure, and what becomes of the upload.
     private func outcome(
-        of error: any Error, _ upload: String, _ memory: SavedUploads?, _ meter: ProgressMeter,
-        _ manifest: SourceManifest
+        of error: any Error, _ upload: String, _ memory: SavedUploads?
     ) async throws -> any Error {
         let outcome = CommandOutcome(error)
         let isOver: Bool
         switch error {
         case is SourceChanged, is FileChanged:
-            // Nobody can send its rest any more. A service that cannot be told gives it up by itself.
-            try? await client.abortUpload(upload)
+            await abort(upload)
             isOver = true
         case is VerificationError: isOver = true
         case let error as ClientError: isOver = error.endsUpload
@@ -190,13 +187,20 @@ struct SourceUpload {
             try memory?.remove()
             return outcome
         }
-        let place =
-            "upload \(upload) stands at byte \(meter.storedByteCount) of \(manifest.formByteCount)"
-        let advice =
-            memory == nil
-            ? ""
-            : "; run the same command to go on, or ingest-cli uploads abort \(upload) to give it up"
+        guard memory != nil else {
+            await abort(upload)
+            return outcome
+        }
         let reason = error is CancellationError ? "interrupted" : outcome.message ?? "\(error)"
-        return CommandOutcome(outcome.code, "\(reason); \(place)\(advice)")
+        return CommandOutcome(
+            outcome.code,
+            "\(reason); upload \(upload) keeps what has arrived; run the same command to go on, or "
+                + "ingest-cli uploads abort \(upload) to give it up")
+    }
+
+    /// Nobody can send its rest any more. A service that cannot be told gives it up by itself, later.
+    private func abort(_ upload: String) async {
+        // Not cancelled with what is cancelled here.
+        await Task { [client] in try? await client.abortUpload(upload) }.value
     }
 }
