@@ -88,6 +88,11 @@ package final class ServiceClient: Sendable {
         try decoded(try await call(request(.DELETE, APIPath.pin(of: escaped(cid)))).bytes)
     }
 
+    /// The shards of all roots.
+    package func shardTables() async throws -> [ShardTable] {
+        try await page(APIPath.shards).values
+    }
+
     package func shardTable(_ root: String) async throws -> ShardTable {
         try await get(APIPath.shardTable(of: escaped(root)))
     }

@@ -15,10 +15,24 @@ struct StatusCommand: AsyncParsableCommand {
         try await service.withClient { client in
             if let cid {
                 try print(try await client.pin(cid))
+                try printCopies(
+                    [try await client.shardTable(cid)], peerCount: try await client.peers().count)
             } else {
-                try PeerTable.print(try await client.peers(), isJSON: service.isJSON)
+                let peers = try await client.peers()
+                try PeerTable.print(peers, isJSON: service.isJSON)
+                try printCopies(try await client.shardTables(), peerCount: peers.count)
             }
         }
+    }
+
+    /// Shards that have not the copies that were asked for; JSON has that shard by shard, from `shards`.
+    private func printCopies(_ tables: [ShardTable], peerCount: Int) throws {
+        if service.isJSON { return }
+        let counts = tables.map { $0.miscopied(peerCount: peerCount) }
+        let (under, over) = (counts.reduce(0) { $0 + $1.under }, counts.reduce(0) { $0 + $1.over })
+        let total = tables.reduce(0) { $0 + $1.shards.count }
+        try Console.shared.printLine(
+            "\(total) shards: \(under) with too few copies, \(over) with more than asked for")
     }
 
     private func print(_ pin: GlobalPinInfo) throws {

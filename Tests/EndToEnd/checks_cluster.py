@@ -3,6 +3,7 @@ import concurrent.futures
 import contextlib
 import itertools
 import pathlib
+import re
 import shutil
 import socket
 import ssl
@@ -456,6 +457,17 @@ def expect_live_copies(cluster, number):
     expect_in_time(find)
 
 
+def copies_told(client, root):
+    """Shards, those with too few copies and those with more than asked for, as `ingest-cli status` tells them."""
+    return tuple(map(int, re.findall(r'\d+', client.run('status', root)[0].splitlines()[-1])))
+
+
+def expect_copies_told(client, root, *wanted):
+    found = copies_told(client, root)
+    expect(found == wanted, 'status of %s tells %s, not %s', root, found, wanted)
+    expect(client.run('status')[0].splitlines()[-1] == client.run('status', root)[0].splitlines()[-1], 'all have others')
+
+
 def shards_of_a_lost_peer_get_new_copies_after_the_grace_period(bench):
     files = dataset('lost', *[3_000_000] * 8)
     with Cluster(bench, arguments=['--grace-period', '2s']) as cluster:
@@ -463,7 +475,15 @@ def shards_of_a_lost_peer_get_new_copies_after_the_grace_period(bench):
         cluster.expect_agreement()
         before = cluster.peers[2].shard_files()
         expect(before, 'peer 2 holds nothing')
+        client, count = Client(bench, cluster.peers[0].api), len(cluster.allocations())
+        expect_copies_told(client, root, count, 0, 0)
         cluster.peers[2].kill()
+        seen = set()
+
+        def is_whole_again():
+            seen.add(copies_told(client, root))
+            return (count, 0, 0) in seen and any(under for _, under, _ in seen)
+        eventually(is_whole_again, 'status does not tell of shards with too few copies')
         expect_live_copies(cluster, 2)
         cluster.expect_agreement()
         cluster.expect_reads(root, files, cluster.peers[:2])
@@ -471,6 +491,7 @@ def shards_of_a_lost_peer_get_new_copies_after_the_grace_period(bench):
         cluster.start()
         cluster.expect_agreement()
         expect(cluster.peers[2].shard_files() == before, 'the copies of the peer that came back have changed')
+        expect_copies_told(client, root, count, 0, len(before))
         cluster.peers[2].unpin(root)
         cluster.expect_empty()
         bench.note = '%d shards' % len(before)

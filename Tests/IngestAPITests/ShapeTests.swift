@@ -203,6 +203,24 @@ struct DocumentTests {
         #expect(try JSONBody.decode(UploadStatus.self, from: JSONBody.encode(upload)) == upload)
     }
 
+    @Test func aTableTellsShardsWithTooFewAndTooManyCopies() {
+        func shard(_ states: [String]) -> ShardTable.Shard {
+            .init(
+                number: 0, cid: "s", blocks: 1, payloadBytes: 1, fileBytes: 1,
+                peers: states.map { .init(id: "p", name: "", state: $0) })
+        }
+        var table = ShardTable(
+            root: "r", clusterDAG: "c", name: "", replicationFactorMin: 2, replicationFactorMax: 2,
+            shards: [
+                shard(["stored", "stored"]), shard(["stored", "lost"]), shard([]),
+                shard(["stored", "stored", "stored"]), shard(["stored", "stored", "lost"]),
+            ])
+        #expect(table.miscopied(peerCount: 3) == (2, 1))
+        table.replicationFactorMin = -1
+        table.replicationFactorMax = -1
+        #expect(table.miscopied(peerCount: 3) == (4, 0))
+    }
+
     @Test func errorCodesAreDistinctAndHaveAStatusOfTheirClass() {
         let codes = ErrorCode.allCases
         #expect(Set(codes.map(\.title)).count == codes.count)

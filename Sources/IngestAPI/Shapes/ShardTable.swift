@@ -41,7 +41,7 @@ package struct ShardTable: Equatable, Sendable, Codable {
     package struct Copy: Equatable, Sendable, Codable {
         package var id: String
         package var name: String
-        /// `stored`, `allocated` (not there yet), `lost` or `dropping`.
+        /// `stored`, or `lost` while its peer is not up.
         package var state: String
 
         package init(id: String, name: String, state: String) {
@@ -50,6 +50,19 @@ package struct ShardTable: Equatable, Sendable, Codable {
             self.state = state
         }
     }
+
+    /// Shards with fewer copies that can be read than were asked for, and shards with more.
+    ///
+    /// - Parameter peerCount: Members, for copies on all of them.
+    package func miscopied(peerCount: Int) -> (under: Int, over: Int) {
+        let (least, most) = (
+            wanted(replicationFactorMin, peerCount), wanted(replicationFactorMax, peerCount)
+        )
+        let counts = shards.map { $0.peers.count { $0.state == "stored" } }
+        return (counts.count { $0 < least }, counts.count { $0 > most })
+    }
+
+    private func wanted(_ factor: Int, _ peerCount: Int) -> Int { factor < 0 ? peerCount : factor }
 
     private enum CodingKeys: String, CodingKey {
         case root, name, shards

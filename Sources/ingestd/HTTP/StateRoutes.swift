@@ -309,7 +309,7 @@ struct StateRoutes: Sendable {
             guard let root = state.root(cid), let shards = state.shards(ofRoot: root.root) else {
                 return nil
             }
-            let names = Dictionary(uniqueKeysWithValues: state.members.map { ($0.peer, $0.name) })
+            let members = Dictionary(uniqueKeysWithValues: state.members.map { ($0.peer, $0) })
             return ShardTable(
                 root: root.root.description, clusterDAG: root.clusterDAG.description,
                 name: root.options.name,
@@ -323,8 +323,8 @@ struct StateRoutes: Sendable {
                         fileBytes: UInt64(shard.description.fileByteCount),
                         peers: shard.copies.map {
                             .init(
-                                id: $0.peer.description, name: names[$0.peer] ?? "",
-                                state: "stored")
+                                id: $0.peer.description, name: members[$0.peer]?.name ?? "",
+                                state: members[$0.peer]?.status == .up ? "stored" : "lost")
                         })
                 })
         }
