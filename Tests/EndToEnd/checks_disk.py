@@ -37,14 +37,16 @@ class Ingest:
         self.daemon = daemon
         self.contents = {
             name: random_bytes('disk ' + name, size) for name, size in (
-                ('kept', 1_700_000), ('removed', 600_000), ('resumed', 1_600_000), ('aborted', 700_000))}
+                ('kept', 1_700_000), ('removed', 600_000), ('resumed', 1_600_000), ('aborted', 700_000), ('last', 10_000))}
         # {name: root} of what was said to be kept, and of what was said to be removed.
         self.roots, self.removed = {}, set()
         self.upload, self.offset = None, 0
 
     def run(self):
         """Everything, as far as it goes."""
-        for step in self.add_kept, self.add_removed, self.open, self.send_first, self.remove, self.abort, self.send_rest:
+        for step in (
+                self.add_kept, self.add_removed, self.open, self.send_first, self.remove, self.abort, self.send_rest,
+                self.add_last):
             try:
                 step()
             except (Broken, WireError, OSError):
@@ -70,6 +72,10 @@ class Ingest:
 
     def add_removed(self):
         self._add('removed')
+
+    def add_last(self):
+        # So that something follows the end of each of the others.
+        self._add('last')
 
     def remove(self):
         if root := self.roots.get('removed'):
@@ -196,7 +202,7 @@ def a_fault_at_any_change_of_the_disk_loses_nothing_that_was_acknowledged(bench)
     program = debug_daemon(bench)
     known = [run(program, bench.directory / ('without-%d' % number)) for number in range(2)]
     roots = known[0][1].roots
-    expect(sorted(roots) == ['kept', 'removed', 'resumed'], 'without a fault comes %s', roots)
+    expect(sorted(roots) == ['kept', 'last', 'removed', 'resumed'], 'without a fault comes %s', roots)
     points = sorted(set(known[0][0]) & set(known[1][0]))
     cases = [(mode, point) for point in points for mode in MODES[point.split(' ', 1)[0]]]
     share = bench.options.disk_share
