@@ -110,7 +110,7 @@ def read_options():
         help='a debug build, whose disk can be made to fail')
     parser.add_argument('--disk-share', type=float, default=1, help='share of the faults of the disk that are tried')
     parser.add_argument(
-        '--copies-share', type=float, default=0.05, help='the same for the disk of a peer that gets copies')
+        '--copies-share', type=float, default=0.02, help='the same for the disk of a peer that gets copies')
     parser.add_argument('--list', action='store_true', help='print the names and do nothing')
     parser.add_argument('--seed', type=int, default=int.from_bytes(os.urandom(4), 'big'), help='of everything random')
     parser.add_argument('--kills', type=int, default=30, help='rounds of the kill -9 check')
