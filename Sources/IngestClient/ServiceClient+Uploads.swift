@@ -69,7 +69,7 @@ extension ServiceClient {
         of id: String, from offset: UInt64, byteCount: UInt64, body: any RequestBodySource
     ) async throws -> AddedOutput {
         var request = request(.PATCH, APIPath.upload(escaped(id)))
-        request.headers.replaceOrAdd(name: "Content-Type", value: "application/partial-upload")
+        request.headers.replaceOrAdd(name: "Content-Type", value: APIField.partialUpload)
         request.headers.replaceOrAdd(name: "Upload-Offset", value: "\(offset)")
         request.headers.replaceOrAdd(name: "Upload-Complete", value: "?1")
         return try await send(request, body, byteCount: byteCount - offset)

@@ -1,6 +1,5 @@
 #if DEBUG
     import Glibc
-    import Synchronization
 
     /// Makes one change of the disk fail, or the process end at it. Debug builds only.
     ///

@@ -13,21 +13,24 @@ struct StatusCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await service.withClient { client in
+            let peers = try await client.peers()
             if let cid {
                 try print(try await client.pin(cid))
-                try printCopies(
-                    [try await client.shardTable(cid)], peerCount: try await client.peers().count)
             } else {
-                let peers = try await client.peers()
                 try PeerTable.print(peers, isJSON: service.isJSON)
-                try printCopies(try await client.shardTables(), peerCount: peers.count)
             }
+            // JSON has that shard by shard, from `shards`.
+            if service.isJSON { return }
+            let tables =
+                if let cid { [try await client.shardTable(cid)] } else {
+                    try await client.shardTables()
+                }
+            try printCopies(tables, peerCount: peers.count)
         }
     }
 
-    /// Shards that have not the copies that were asked for; JSON has that shard by shard, from `shards`.
+    /// Shards that have not the copies that were asked for.
     private func printCopies(_ tables: [ShardTable], peerCount: Int) throws {
-        if service.isJSON { return }
         let counts = tables.map { $0.miscopied(peerCount: peerCount) }
         let (under, over) = (counts.reduce(0) { $0 + $1.under }, counts.reduce(0) { $0 + $1.over })
         let total = tables.reduce(0) { $0 + $1.shards.count }

@@ -1,4 +1,5 @@
 import GRDB
+import PosixIO
 
 extension StateStore {
     /// Marks the file as ours in SQLite's header: "PSET".
@@ -33,28 +34,30 @@ extension StateStore {
         }
     }
 
-    static func createTables(_ db: Database) throws {
+    static func createTables(_ db: Database, path: String) throws {
         guard try tableCount(db) == 0 else { return }
-        try db.inTransaction(.immediate) {
-            try db.execute(
-                sql: """
-                    CREATE TABLE meta (
-                        name TEXT PRIMARY KEY NOT NULL, value ANY NOT NULL
-                    ) STRICT, WITHOUT ROWID;
-                    CREATE TABLE state (
-                        kind INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-                        PRIMARY KEY (kind, key)
-                    ) STRICT, WITHOUT ROWID;
-                    CREATE TABLE archive (
-                        log_index INTEGER PRIMARY KEY NOT NULL,
-                        log_time INTEGER NOT NULL,
-                        request_id BLOB NOT NULL,
-                        command BLOB NOT NULL
-                    ) STRICT;
-                    PRAGMA application_id = \(applicationID);
-                    """)
-            try setMeta(db, .format, Int64(formatVersion))
-            return .commit
+        try DiskSeam.transact(path) {
+            try db.inTransaction(.immediate) {
+                try db.execute(
+                    sql: """
+                        CREATE TABLE meta (
+                            name TEXT PRIMARY KEY NOT NULL, value ANY NOT NULL
+                        ) STRICT, WITHOUT ROWID;
+                        CREATE TABLE state (
+                            kind INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+                            PRIMARY KEY (kind, key)
+                        ) STRICT, WITHOUT ROWID;
+                        CREATE TABLE archive (
+                            log_index INTEGER PRIMARY KEY NOT NULL,
+                            log_time INTEGER NOT NULL,
+                            request_id BLOB NOT NULL,
+                            command BLOB NOT NULL
+                        ) STRICT;
+                        PRAGMA application_id = \(applicationID);
+                        """)
+                try setMeta(db, .format, Int64(formatVersion))
+                return .commit
+            }
         }
     }
 

@@ -72,7 +72,7 @@ package final class StateStore: Sendable {
             guard try Int.fetchOne(db, sql: "PRAGMA synchronous") == 2 else {
                 throw StateStoreError.sqlite(path: path, cause: "synchronous=FULL was not accepted")
             }
-            try createTables(db)
+            try createTables(db, path: path)
         }
         return pool
     }
@@ -183,16 +183,14 @@ extension StateStore {
     ///
     /// - Returns: The history this file belongs to, which is `history` only when it had none.
     func claim(_ history: LogHistory) throws(StateStoreError) -> LogHistory {
-        try Self.naming(path) {
-            try pool.writeWithoutTransaction { db in
-                let sql = "SELECT value FROM meta WHERE name = 'history'"
-                if let known = try String.fetchOne(db, sql: sql) { return LogHistory(name: known) }
-                try db.execute(
-                    sql: "INSERT INTO meta (name, value) VALUES ('history', ?)",
-                    arguments: [history.name])
-                return history
+        let known = try Self.naming(path) {
+            try pool.read { db in
+                try String.fetchOne(db, sql: "SELECT value FROM meta WHERE name = 'history'")
             }
         }
+        if let known { return LogHistory(name: known) }
+        try setHistory(history)
+        return history
     }
 
     /// Ties this file to another life of the log.

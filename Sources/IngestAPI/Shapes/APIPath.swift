@@ -33,4 +33,6 @@ package enum APIField {
     /// ipfs-cluster and Kubo call their line-delimited JSON this.
     package static let jsonLines = "application/json"
     package static let problem = "application/problem+json"
+    /// A piece of an upload that is gone on with, by the IETF draft.
+    package static let partialUpload = "application/partial-upload"
 }

@@ -250,8 +250,7 @@ struct AddCommand: AsyncParsableCommand {
     private func uploadArchive(
         _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient
     ) async throws {
-        let writer = MultipartWriter(
-            seed: (high: .random(in: 0...UInt64.max), low: .random(in: 0...UInt64.max)))
+        let writer = MultipartWriter.random()
         let meter = ProgressMeter()
         let body = try ArchiveBody(input, writer, meter: meter)
         let answer = try await showingProgress(

@@ -69,7 +69,6 @@ struct AddInput {
                     case .symlink(let target): target.count
                     }
                 let described = uploadEntry(entry)
-                manifest.contentByteCount += byteCount
                 manifest.fingerprints.append(
                     try fingerprint.compute(described, entry.content, entry.status))
                 _ = length.add(described, contentByteCount: UInt64(byteCount))
@@ -81,12 +80,8 @@ struct AddInput {
 
     /// The first entry that is not what it was.
     func firstChange(since old: SourceManifest, now: SourceManifest) throws -> SourceChanged? {
-        let pairs = zip(old.fingerprints, now.fingerprints)
-        let index =
-            Array(pairs).firstIndex { $0.0 != $0.1 }
-            ?? min(old.fingerprints.count, now.fingerprints.count)
-        if index == old.fingerprints.count, index == now.fingerprints.count { return nil }
-        var left = index
+        if old.fingerprints == now.fingerprints { return nil }
+        var left = zip(old.fingerprints, now.fingerprints).prefix { $0 == $1 }.count
         for walk in walks(openingFiles: false) {
             while let entry = try walk.next() {
                 if left == 0 { return SourceChanged(at: entry.path) }

@@ -5,7 +5,6 @@ import PosixIO
 
 /// What there is to add, as it was when it was first looked at.
 struct SourceManifest: Sendable {
-    var contentByteCount = 0
     /// Length of the form that holds it.
     var formByteCount: UInt64 = 0
     /// One for every entry, in the order of the walk: 8 bytes an entry.

@@ -46,7 +46,7 @@ enum UploadDialect {
     /// What the bytes of a `PATCH` are sent as.
     var patchType: String {
         switch self {
-        case .draft: "application/partial-upload"
+        case .draft: APIField.partialUpload
         case .tus: "application/offset+octet-stream"
         }
     }

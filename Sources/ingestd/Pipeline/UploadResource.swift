@@ -156,17 +156,26 @@ actor UploadResource {
     private func loaded() async throws -> UploadEngine {
         if let engine { return engine }
         do {
-            let engine = try await maker.load(id)
-            self.engine = engine
-            return engine
-        } catch {
-            guard Self.isLost(after: error) else { throw error }
+            return try await load()
+        } catch  where Self.isLost(after: error) {
+            // Unless this peer's state only is behind.
+            try await maker.checkLog()
+        }
+        do {
+            return try await load()
+        } catch  where Self.isLost(after: error) {
             let reason = "what is needed to go on is lost: \(Problem(error).message)"
             maker.log.error("an upload ends", metadata: ["upload": "\(id)", "error": "\(reason)"])
             try await maker.abort(id, reason: reason)
             try await maker.forget(id)
             throw Problem(.uploadGone, "\(reason); send it again")
         }
+    }
+
+    private func load() async throws -> UploadEngine {
+        let engine = try await maker.load(id)
+        self.engine = engine
+        return engine
     }
 
     /// Whether no attempt can ever come to where the journal ends.

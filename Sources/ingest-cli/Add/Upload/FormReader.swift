@@ -19,7 +19,6 @@ struct FormPiece: Sendable {
     /// Bytes of the form that the piece stands for.
     var byteCount = 0
     var steps: [Step] = []
-    var contentByteCount = 0
 
     mutating func append(_ bytes: [UInt8]) {
         buffer.append(bytes)
@@ -134,7 +133,6 @@ final class FormReader: @unchecked Sendable {
             piece.steps.append(.directory(described.path, described.metadata))
         case .symlink(let target):
             piece.append(target)
-            piece.contentByteCount += target.count
             piece.steps.append(.symlink(described.path, target: target, described.metadata))
         case .file(let file):
             guard let file else { preconditionFailure("this walk opens files") }
@@ -172,7 +170,6 @@ final class FormReader: @unchecked Sendable {
                 } : wanted
             piece.byteCount += count
             piece.steps.append(.data(start..<start + count))
-            piece.contentByteCount += count
             open?.offset += count
             // A file that is too short has changed; a stream has ended.
             let isShort = count < wanted

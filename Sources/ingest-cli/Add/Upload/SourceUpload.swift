@@ -76,8 +76,7 @@ struct SourceUpload {
     }
 
     private func inOneRequest(_ manifest: SourceManifest?) async throws -> [WalkOmissions] {
-        let writer = MultipartWriter(
-            seed: (high: .random(in: 0...UInt64.max), low: .random(in: 0...UInt64.max)))
+        let writer = MultipartWriter.random()
         let meter = ProgressMeter()
         let log = EntryLog(style)
         let body = try makeBody(writer, manifest, meter, log)
