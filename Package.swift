@@ -162,6 +162,14 @@ let package = Package(
                 "ingest-cli",
             ]),
         .testTarget(name: "ArchitectureTests"),
+        .executableTarget(
+            name: "ClusterSimulation",
+            dependencies: [
+                "Multiformats", "Pinset", "SeededRandom", "ShardPlanner",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Tests/ClusterSimulation"),
+        .testTarget(name: "ClusterSimulationTests", dependencies: ["ClusterSimulation"]),
         .target(
             name: "FuzzTargets",
             dependencies: [

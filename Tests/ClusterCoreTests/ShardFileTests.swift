@@ -109,11 +109,28 @@ struct ShardFileTests {
         #expect(first.cid == second.cid)
         #expect(try store.install(first, generation: 0) == false)
         #expect(try store.install(second, generation: 0) == true)
-        let renewed = try store.renew(
-            ShardCopyID(shard: first.cid, generation: 0), generation: 3)
+        let copy = ShardCopyID(shard: first.cid, generation: 0)
+        let other = store.release(copy)
+        #expect(other == nil, "two uploads have claimed it")
+        let renewed = try store.renew(copy, generation: 3)
         #expect(store.copies == [renewed])
         let files = try Directory(fixture.directory + "/shards").loadNames()
         #expect(files.count == 1)
+    }
+
+    @Test func aCopyThatIsRenewedStaysWhileAnotherUploadClaimsIt() async throws {
+        let blocks = [try StoreFixture.block("shared")]
+        let copy = ShardCopyID(
+            shard: try await fixture.stage(blocks, upload: "a").cid, generation: 0)
+        _ = try store.install(try await fixture.stage(blocks, upload: "b"), generation: 0)
+        _ = store.claimNewest(of: copy.shard)
+        let renewed = try store.renew(copy, generation: 3)
+        #expect(Set(store.copies) == [copy, renewed])
+        #expect(try store.file(of: copy) != nil && store.file(of: renewed) != nil)
+        let lastClaim = try #require(store.release(copy))
+        try store.removeUnheld(copy, lastClaim: lastClaim)
+        #expect(store.copies == [renewed])
+        #expect(try store.file(of: renewed) != nil)
     }
 
     @Test func aCopyNobodyHoldsGoesWithTheLastClaim() async throws {

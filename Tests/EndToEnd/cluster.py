@@ -218,6 +218,14 @@ class VotingPeer(Peer):
         return done.returncode, done.stdout + done.stderr
 
     @property
+    def last_words(self):
+        words = [*super().last_words, 'etcd: %s\n' % (self.etcd_pids or 'does not run')]
+        for path in sorted(self.directory.glob('etcd/log*')):
+            with contextlib.suppress(OSError):
+                words += ['%s: %s\n' % (path.name, line[:500]) for line in path.read_text(errors='replace').splitlines()[-6:]]
+        return words
+
+    @property
     def etcd_pids(self):
         """Processes of its member."""
         marker, found = str(self.directory / 'etcd' / 'data').encode(), []

@@ -86,6 +86,12 @@ class Daemon:
     def log_text(self):
         return ''.join(self.log[-30:])
 
+    @property
+    def last_words(self):
+        """What helps to understand a failure, in lines."""
+        status = self.process.poll() if self.process else 'never started'
+        return ['%s %s\n' % (self.directory.name, 'runs' if status is None else 'has ended: %s' % status), *self.log[-15:]]
+
     def wait(self, seconds=STOP_SECONDS):
         """Status of the process when it has ended by itself."""
         try:

@@ -75,7 +75,7 @@ class Bench:
 
     @property
     def logs(self):
-        return ''.join('    | %s' % line for daemon in self._daemons for line in daemon.log[-15:])
+        return ''.join('    | %s' % line for daemon in self._daemons for line in daemon.last_words)
 
 
 def perform(check, options):

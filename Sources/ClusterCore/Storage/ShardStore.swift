@@ -42,6 +42,8 @@ package final class ShardStore: Sendable {
     // MARK: Start
 
     private func readDirectory() throws {
+        // A process that was killed may have given names that a power cut would take back.
+        try FileSystem.synchronizeDirectory(directory)
         let names = try Directory(directory).loadNames()
         state.withLock { state in
             for text in names {
@@ -153,21 +155,29 @@ package final class ShardStore: Sendable {
     }
 
     /// Moves a claimed copy to a later generation, because the one it was made for was dropped
-    /// meanwhile. The claim moves with it.
+    /// meanwhile. The claim moves with it. While others claim the copy, it also stays what it was: one of
+    /// them may be an upload that goes on later.
     ///
     /// - Returns: The copy as it is called now.
     package func renew(_ copy: ShardCopyID, generation: Int) throws -> ShardCopyID {
         let renewed = ShardCopyID(shard: copy.shard, generation: generation)
         try state.withLock { state in
             if state.names[renewed] == nil, let serial = state.names[copy] {
+                let isShared = state.claims[copy, default: 0] > 1
+                let newSerial = isShared ? state.nextSerial : serial
                 let oldName = ShardFileName(copy: copy, serial: serial).text
-                let newName = ShardFileName(copy: renewed, serial: serial).text
-                try FileSystem.rename(directory + "/" + oldName, to: directory + "/" + newName)
-                state.names[copy] = nil
-                state.names[renewed] = serial
-                state.copies[serial] = renewed
-                state.open[serial] = nil
-                state.recency.removeAll { $0 == serial }
+                let newName = ShardFileName(copy: renewed, serial: newSerial).text
+                if isShared {
+                    try FileSystem.link(directory + "/" + oldName, as: directory + "/" + newName)
+                    state.nextSerial += 1
+                } else {
+                    try FileSystem.rename(directory + "/" + oldName, to: directory + "/" + newName)
+                    state.names[copy] = nil
+                    state.open[serial] = nil
+                    state.recency.removeAll { $0 == serial }
+                }
+                state.names[renewed] = newSerial
+                state.copies[newSerial] = renewed
             }
             state.claim(renewed)
             state.unclaim(copy)

@@ -101,11 +101,12 @@ package final class UploadJournal: @unchecked Sendable {
     }
 
     /// The next checkpoint, with its whole tail; `nil` at the end, where what a cut write has left is cut
-    /// off.
+    /// off. What was read is durable then: the process that wrote it may have been killed before it was.
     package func next() throws -> UploadCheckpoint? {
         if let checkpoint = try nextWhole() { return checkpoint }
         tail = []
         try file.truncate(to: end)
+        try file.synchronize()
         return nil
     }
 

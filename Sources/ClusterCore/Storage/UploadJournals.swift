@@ -13,6 +13,8 @@ package final class UploadJournals: Sendable {
     package init(dataDirectory: String) throws {
         directory = dataDirectory + "/uploads"
         try FileSystem.makeDirectory(directory, permissions: 0o700)
+        // A process that was killed may have given names that a power cut would take back.
+        try FileSystem.synchronizeDirectory(directory)
         var found: Set<UploadID> = []
         for name in try Directory(directory).loadNames() {
             let text = String(decoding: name, as: UTF8.self)

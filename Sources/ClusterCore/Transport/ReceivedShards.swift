@@ -57,6 +57,8 @@ package final class ReceivedShards: Sendable {
         self.store = store
         self.workers = workers
         try FileSystem.makeDirectory(directory)
+        // A process that was killed may have given names that a power cut would take back.
+        try FileSystem.synchronizeDirectory(directory)
         for name in try Directory(directory).loadNames() {
             let text = String(decoding: name, as: UTF8.self)
             guard let place = Place(parsing: text) else {

@@ -1,0 +1,62 @@
+/// A deliberate error of the peers under simulation. The checks must catch each of them.
+enum Mistake: String, CaseIterable, Sendable {
+    // Shards on their way
+    case receiptBeforeSync
+    case receiptBeforeName
+    case forgetsMarker
+    // The log
+    case appliesTwice
+    case skipsCommand
+    case savesWithoutRequests
+    // What is on disk
+    case confirmsBeforeRemoval
+    case forgetsDrops
+    case releasesListedCopies
+    case sweepsClaimedCopies
+    case sweepsTooEarly
+    case renamesClaimedCopies
+    case trustsFormerNames
+    // Uploads
+    case skipsReservation
+    case acknowledgesBeforeSync
+    case acknowledgesBeforeJournal
+    case dropsJournalRecord
+    case takesWrongOffset
+    case forgesReceipt
+    case answersBeforeCommit
+    case leavesOrphans
+    // Repair
+    case neverRepairs
+    case forgetsToEndRepairs
+
+    /// What is wrong, for people.
+    var explanation: String {
+        switch self {
+        case .receiptBeforeSync: "a receiver signs before the bytes of its file are synced"
+        case .receiptBeforeName: "a receiver signs before the name of its file is synced"
+        case .forgetsMarker: "a receiver makes no note of a shard before its first byte"
+        case .appliesTwice: "a peer applies a command twice"
+        case .skipsCommand: "a peer leaves out a command"
+        case .savesWithoutRequests: "a peer does not save which requests it has answered"
+        case .confirmsBeforeRemoval: "a peer confirms a drop whose file is still there"
+        case .forgetsDrops: "a peer does not drop what nobody needs"
+        case .releasesListedCopies: "a peer removes copies of an ended upload that the state lists"
+        case .sweepsClaimedCopies: "a start removes what an open upload has brought"
+        case .sweepsTooEarly:
+            "a start removes files before uploads of the former process have ended"
+        case .renamesClaimedCopies:
+            "a copy gets another name while a second upload relies on the first"
+        case .trustsFormerNames: "a start relies on names that a killed process has not synced"
+        case .skipsReservation: "a coordinator writes a shard that no space was promised for"
+        case .acknowledgesBeforeSync: "an offset is acknowledged before the shard file is synced"
+        case .acknowledgesBeforeJournal: "an offset is acknowledged before the journal has it"
+        case .dropsJournalRecord: "a record of the journal is left out"
+        case .takesWrongOffset: "bytes of a wrong offset are taken"
+        case .forgesReceipt: "a peer that did not answer is counted as a holder"
+        case .answersBeforeCommit: "a root is told before it is committed"
+        case .leavesOrphans: "uploads of a former process are not ended"
+        case .neverRepairs: "lost copies are not made again"
+        case .forgetsToEndRepairs: "the upload of a repair is not ended"
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import Multiformats
+import Pinset
+import ShardPlanner
+
+/// What must hold after every step, and what must hold in the end.
+extension World {
+    /// After a command that changed something.
+    func checkTruth(since before: [PeerRecord]) {
+        for law in truth.checkInvariants() { report("a law of the state is broken: \(law)") }
+        let former = Dictionary(uniqueKeysWithValues: before.map { ($0.peer, $0) })
+        for member in truth.members {
+            let taken = member.usedByteCount + member.reservedByteCount
+            let was = former[member.peer].map { $0.usedByteCount + $0.reservedByteCount } ?? 0
+            if taken > was, taken > member.capacityByteCount {
+                report("peer \(name(member.peer)) is promised away beyond its capacity")
+            }
+        }
+        checkDisks()
+    }
+
+    /// After a command, a crash or a removal.
+    func checkDisks() {
+        for peer in peers { checkCopies(of: peer) }
+    }
+
+    /// Every copy that the log lists is there and outlives a power cut, and every file is accounted for.
+    private func checkCopies(of peer: SimulatedPeer) {
+        let holdings = truth.holdings(of: peer.id)
+        var accounted: Set<Copy> = []
+        for held in holdings.copies {
+            let copy = Copy(shard: held.shard, generation: held.generation)
+            accounted.insert(copy)
+            guard let file = peer.disk.files[copy] else {
+                report(
+                    "peer \(peer.number) lost shard \(short(copy.shard)), generation \(copy.generation)"
+                )
+                continue
+            }
+            if !file.isSynced || !file.isNamed {
+                report(
+                    "shard \(short(copy.shard)) on peer \(peer.number) would not outlive a power cut"
+                )
+            }
+            if Content.shard(file.units).cid != copy.shard {
+                report("shard \(short(copy.shard)) on peer \(peer.number) has other bytes")
+            }
+        }
+        // A process that starts has not looked yet.
+        guard peer.isReady else { return }
+        let drops = Dictionary(
+            uniqueKeysWithValues: holdings.drops.map { ($0.shard, $0.generation) })
+        for copy in peer.disk.files.keys.sorted() where !accounted.contains(copy) {
+            let isDropped = drops[copy.shard].map { copy.generation < $0 } ?? false
+            guard !isDropped, !peer.mayStillHold(copy) else { continue }
+            report("shard \(short(copy.shard)) on peer \(peer.number) is nobody's")
+        }
+        for (place, staged) in peer.disk.staging.sorted(by: { $0.key < $1.key }) {
+            guard !staged.units.isEmpty, truth.upload(place.upload)?.isOpen == true,
+                truth.reservation(place.upload, number: place.number) == nil,
+                truth.sealedShard(place.upload, number: place.number) == nil
+            else { continue }
+            report(
+                "peer \(peer.number) writes shard \(place.number), for which nothing is reserved")
+        }
+    }
+
+    /// Equal commands, equal states.
+    func checkState(of peer: SimulatedPeer) {
+        guard peer.state.appliedIndex == truth.appliedIndex else { return }
+        if peer.state.digest() != truth.digest() {
+            report("the state of peer \(peer.number) differs at log index \(truth.appliedIndex)")
+        }
+    }
+
+    /// A client was told that its upload is complete.
+    func checkCommitted(_ upload: UploadID, root: CID) {
+        if case .committed(root, _) = truth.upload(upload)?.phase { return }
+        report("a client was told of a root that is not committed")
+    }
+
+    // MARK: The end
+
+    /// What is still to be done, or never will be.
+    func findUnrest() -> [String] {
+        var unrest: [String] = []
+        for client in clients where !client.isDone { unrest.append(client.description) }
+        for upload in truth.allOpenUploads { unrest.append("upload \(upload.id) is open") }
+        for member in truth.members {
+            if member.reservedByteCount != 0 {
+                unrest.append("\(name(member.peer)) has reservations")
+            }
+            if member.droppingByteCount != 0 { unrest.append("\(name(member.peer)) has drops") }
+            if member.status != .up { unrest.append("\(name(member.peer)) counts as down") }
+            if !truth.shardsToCopy(from: member.peer, lost: [], limit: 1).isEmpty {
+                unrest.append("\(name(member.peer)) has shards to copy")
+            }
+        }
+        for peer in peers { unrest += findUnrest(on: peer) }
+        return unrest
+    }
+
+    private func findUnrest(on peer: SimulatedPeer) -> [String] {
+        var unrest: [String] = []
+        if !peer.isReady { unrest.append("peer \(peer.number) is not ready") }
+        if peer.state.appliedIndex != truth.appliedIndex {
+            unrest.append("peer \(peer.number) is behind")
+        } else {
+            checkState(of: peer)
+        }
+        let held = Set(
+            truth.holdings(of: peer.id).copies.map {
+                Copy(shard: $0.shard, generation: $0.generation)
+            })
+        if Set(peer.disk.files.keys) != held {
+            unrest.append("peer \(peer.number) has other files than the state says")
+        }
+        if !peer.disk.staging.isEmpty { unrest.append("peer \(peer.number) has staging files") }
+        if !peer.disk.markers.isEmpty { unrest.append("peer \(peer.number) has notes of arrivals") }
+        if !peer.disk.journals.isEmpty { unrest.append("peer \(peer.number) has journals") }
+        return unrest
+    }
+
+    private func name(_ id: PeerID) -> String { peer(id).map { "peer \($0.number)" } ?? "\(id)" }
+
+    private func short(_ cid: CID) -> String { String("\(cid)".suffix(6)) }
+}

@@ -1,0 +1,313 @@
+import Multiformats
+import Pinset
+import SeededRandom
+import ShardPlanner
+
+/// One cluster with its log, its network, its clients and its faults, on one thread, from one seed.
+///
+/// The state machine and the placement are those of the daemon; so are the order of steps and the rules
+/// of upload sessions, deliveries, receivers, reconcilers and repair, which are written here anew without
+/// threads, sockets and files. Times are in milliseconds.
+final class World {
+    /// Faults end then; what was begun must come to its end.
+    private static let faultyTime = 60_000
+    private static let patience = 400_000
+    private static let peerCount = 5
+    private static let clientCount = 4
+
+    let seed: UInt64
+    let mistake: Mistake?
+    let isTraced: Bool
+    var random: SeededGenerator
+    private(set) var now = 0
+    private(set) var trace = Trace()
+    private var queue = EventQueue()
+
+    private(set) var log: [LogEntry] = []
+    private var knownRequests: Set<RequestID> = []
+    /// The state by the whole log.
+    private(set) var truth = PinsetState()
+    private(set) var peers: [SimulatedPeer] = []
+    private(set) var clients: [SimulatedClient] = []
+    private var cutLinks: Set<Set<Int>> = []
+    private(set) var isFaulty = true
+    private(set) var findings: [String] = []
+    private(set) var counts = Counts()
+
+    /// What a run was made of.
+    struct Counts {
+        var eventCount = 0
+        var crashCount = 0
+        var committedCount = 0
+        var refusedCount = 0
+        var abortedCount = 0
+        var resumedCount = 0
+        var repairedCount = 0
+        var unpinnedCount = 0
+    }
+
+    struct LogEntry {
+        let index: LogIndex
+        let requestID: RequestID
+        let time: LogTime
+        let command: Command
+    }
+
+    init(seed: UInt64, mistake: Mistake? = nil, isTraced: Bool = false) {
+        self.seed = seed
+        self.mistake = mistake
+        self.isTraced = isTraced
+        random = SeededGenerator(seed: seed)
+        for number in 0..<Self.peerCount {
+            peers.append(
+                SimulatedPeer(
+                    number, capacityByteCount: Int.random(in: 12...60, using: &random) * 1000,
+                    clockSkew: Int.random(in: 0...5000, using: &random), in: self))
+        }
+        for number in 0..<Self.clientCount {
+            clients.append(SimulatedClient(number, in: self))
+        }
+    }
+
+    /// Runs to the end: all is at rest and as promised, or something is found.
+    func run() {
+        for peer in peers { after(random(0...500), "power on") { peer.start() } }
+        for client in clients { after(random(500...3000), "client") { client.begin() } }
+        after(1000, "fault") { [unowned self] in self.provokeFault() }
+        after(Self.faultyTime, "heal") { [unowned self] in self.heal() }
+        while findings.isEmpty, let event = queue.next() {
+            now = event.time
+            counts.eventCount += 1
+            trace.add(now, event.label)
+            if isTraced { print("\(now) \(event.label)") }
+            event.body()
+        }
+    }
+
+    func report(_ finding: String) {
+        findings.append("at \(now) ms: \(finding)")
+        if isTraced { print("\(now) FOUND \(finding)") }
+        queue.removeAll()
+    }
+
+    func count(_ change: (inout Counts) -> Void) { change(&counts) }
+
+    // MARK: Time and chance
+
+    func random(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
+
+    /// Chance of a fault; none happens after the faulty time.
+    func mishap(_ percent: Int) -> Bool {
+        let drawn = random(1...100)
+        return isFaulty && drawn <= percent
+    }
+
+    func after(_ delay: Int, _ label: StaticString, _ body: @escaping () -> Void) {
+        queue.add(at: now + max(delay, 0), label, body)
+    }
+
+    // MARK: The network
+
+    func isCut(_ one: Int, _ other: Int) -> Bool { cutLinks.contains([one, other]) }
+
+    /// Brings a message to a peer late, twice or never.
+    func send(
+        from sender: Int?, to peer: SimulatedPeer, _ label: StaticString,
+        _ body: @escaping (SimulatedPeer) -> Void
+    ) {
+        let copies = mishap(3) ? 2 : 1
+        for _ in 0..<copies where !mishap(4) {
+            after(random(1...(isFaulty ? 400 : 20)), label) { [unowned self] in
+                if let sender, isCut(sender, peer.number) { return }
+                if peer.isRunning { body(peer) }
+            }
+        }
+    }
+
+    /// Brings an answer back, late or never.
+    func answer(_ label: StaticString, _ body: @escaping () -> Void) {
+        if mishap(4) { return }
+        after(random(1...(isFaulty ? 200 : 20)), label, body)
+    }
+
+    // MARK: The log
+
+    var newestIndex: LogIndex { log.last?.index ?? .beforeFirst }
+
+    func propose(_ command: Command, as id: RequestID, by peer: SimulatedPeer) {
+        guard peer.reachesLog, !mishap(5) else { return }
+        let time = LogTime(millisecondsSinceEpoch: UInt64(1_000_000 + now + peer.clockSkew))
+        for _ in 0..<(mishap(5) ? 2 : 1) {
+            after(random(1...(isFaulty ? 300 : 10)), "append") { [unowned self] in
+                append(command, id, time)
+            }
+        }
+    }
+
+    private func append(_ command: Command, _ id: RequestID, _ time: LogTime) {
+        // As a key that is created only if it is absent.
+        guard knownRequests.insert(id).inserted else { return }
+        let index = LogIndex(rawValue: newestIndex.rawValue + UInt64(2 + random(0...2)))
+        log.append(LogEntry(index: index, requestID: id, time: time, command: command))
+        let before = truth.members
+        let (outcome, _) = truth.apply(command, requestID: id, logTime: time, logIndex: index)
+        _ = truth.drainChanges()
+        if isTraced { print("\(now) log \(index) \(command) -> \(outcome)") }
+        if outcome.refusal == nil { checkTruth(since: before) }
+        for peer in peers {
+            after(random(1...(isFaulty ? 300 : 10)), "watch") {
+                if peer.isRunning { peer.follow() }
+            }
+        }
+    }
+
+    /// Entries after an index; how many of them at once is up to chance.
+    func entries(after index: LogIndex) -> ArraySlice<LogEntry> {
+        var (low, high) = (0, log.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if log[middle].index <= index { low = middle + 1 } else { high = middle }
+        }
+        return log[low..<min(log.count, low + random(1...8))]
+    }
+
+    /// Peers whose lease has not run out.
+    var livePeers: Set<PeerID> {
+        Set(peers.filter { now - $0.renewedAt < SimulatedPeer.leaseTime }.map(\.id))
+    }
+
+    func peer(_ id: PeerID) -> SimulatedPeer? { peers.first { $0.id == id } }
+
+    // MARK: Faults
+
+    private func provokeFault() {
+        guard isFaulty else { return }
+        let peer = peers[random(0...peers.count - 1)]
+        switch random(0...9) {
+        case 0...3: crash(peer)
+        case 4:
+            peer.reachesLog = false
+            after(random(500...20_000), "log back") { peer.reachesLog = true }
+        case 5:
+            let other = peers[random(0...peers.count - 1)]
+            guard other !== peer else { break }
+            let link: Set<Int> = [peer.number, other.number]
+            cutLinks.insert(link)
+            after(random(500...20_000), "link back") { [unowned self] in cutLinks.remove(link) }
+        case 6:
+            peer.diskDelay = 50...3000
+            after(random(1000...15_000), "disk fast") { peer.diskDelay = SimulatedPeer.fastDisk }
+        case 7:
+            peer.diskIsFull = true
+            after(random(500...8000), "disk has room") { peer.diskIsFull = false }
+        case 8:
+            let byteCount = peer.capacityByteCount * random(30...120) / 100
+            peer.performPersistently(.setCapacity(peer.id, byteCount: byteCount)) { _ in }
+        default:
+            let isDraining = truth.peer(peer.id)?.isDraining == true
+            peers[0].performPersistently(
+                isDraining ? .undrainPeer(peer.id) : .drainPeer(peer.id)
+            ) { _ in }
+        }
+        after(random(100...3000), "fault") { [unowned self] in provokeFault() }
+    }
+
+    private func crash(_ peer: SimulatedPeer) {
+        guard peer.isRunning else { return }
+        counts.crashCount += 1
+        peer.crash()
+        if random(0...1) == 0 { peer.disk.losePower(&random) }
+        after(random(50...25_000), "restart") { if !peer.isRunning { peer.start() } }
+    }
+
+    private func heal() {
+        isFaulty = false
+        cutLinks = []
+        for peer in peers {
+            peer.reachesLog = true
+            peer.diskDelay = SimulatedPeer.fastDisk
+            peer.diskIsFull = false
+            if !peer.isRunning { peer.start() }
+        }
+        after(30_000, "operator") { [unowned self] in
+            for peer in peers {
+                peers[0].performPersistently(.undrainPeer(peer.id)) { _ in }
+                peer.performPersistently(
+                    .setCapacity(peer.id, byteCount: 1_000_000)
+                ) { _ in }
+            }
+        }
+        after(40_000, "look for rest") { [unowned self] in lookForRest() }
+    }
+
+    /// Ends the run when nothing is left to do.
+    private func lookForRest() {
+        let unrest = findUnrest()
+        if unrest.isEmpty { return queue.removeAll() }
+        guard now < Self.faultyTime + Self.patience else {
+            return report("no rest: \(unrest.joined(separator: "; "))")
+        }
+        after(5000, "look for rest") { [unowned self] in lookForRest() }
+    }
+}
+
+/// What happened, as one number.
+struct Trace: Equatable {
+    private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
+
+    mutating func add(_ time: Int, _ label: StaticString) {
+        label.withUTF8Buffer { for byte in $0 { add(UInt64(byte)) } }
+        add(UInt64(time))
+    }
+
+    mutating func add(_ other: Trace) { add(other.value) }
+
+    /// FNV-1a over words (Fowler, Noll and Vo).
+    private mutating func add(_ word: UInt64) { value = (value ^ word) &* 0x100_0000_01b3 }
+}
+
+/// Events by time, and by the order in which they were added.
+struct EventQueue {
+    struct Event {
+        let time: Int
+        let number: Int
+        let label: StaticString
+        let body: () -> Void
+    }
+
+    /// A binary heap, the next event first.
+    private var heap: [Event] = []
+    private var count = 0
+
+    mutating func add(at time: Int, _ label: StaticString, _ body: @escaping () -> Void) {
+        count += 1
+        heap.append(Event(time: time, number: count, label: label, body: body))
+        var child = heap.count - 1
+        while child > 0, isBefore(child, (child - 1) / 2) {
+            heap.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    mutating func next() -> Event? {
+        guard let first = heap.first else { return nil }
+        let last = heap.removeLast()
+        if heap.isEmpty { return first }
+        heap[0] = last
+        var parent = 0
+        while true {
+            var least = parent
+            for child in [2 * parent + 1, 2 * parent + 2]
+            where child < heap.count && isBefore(child, least) { least = child }
+            if least == parent { return first }
+            heap.swapAt(parent, least)
+            parent = least
+        }
+    }
+
+    mutating func removeAll() { heap = [] }
+
+    private func isBefore(_ one: Int, _ other: Int) -> Bool {
+        (heap[one].time, heap[one].number) < (heap[other].time, heap[other].number)
+    }
+}
