@@ -58,12 +58,13 @@ package final class EtcdClient: Sendable {
 
     /// Reads keys.
     ///
+    /// - Parameter member: The one to ask, which then has applied all there was; `nil` for any.
     /// - Throws: `EtcdError`.
     package func range(
-        _ range: EtcdRange, timeout: Duration = .seconds(5)
+        _ range: EtcdRange, timeout: Duration = .seconds(5), at member: String? = nil
     ) async throws -> EtcdRangeResult {
         let answer: RangeAnswer = try await call(
-            "/v3/kv/range", RangeMessage(range), timeout: timeout)
+            "/v3/kv/range", RangeMessage(range), timeout: timeout, at: member)
         return try answer.result()
     }
 

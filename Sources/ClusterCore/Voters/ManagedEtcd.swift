@@ -172,9 +172,10 @@ package final class ManagedEtcd: Sendable {
     private func isGone() async -> Bool {
         for other in client.endpoints where other != settings.clientURL {
             do {
+                // A member that is cut off, or behind, would tell what was before: this waits until it
+                // is neither.
+                _ = try await client.range(EtcdRange(.one(keys.generation)), at: other)
                 let found = try await client.listMembers(at: other)
-                // A member that is cut off would tell what was long ago.
-                guard try await client.status(of: other).leader != 0 else { continue }
                 let own = found.first { $0.peerURLs.contains(settings.memberURL) }
                 return own.map { $0.isLearner && $0.name.isEmpty } ?? true
             } catch {
