@@ -24,6 +24,7 @@ extension SimulatedPeer {
                     return answer(outcome?.refusal?.isForSpace == true ? .refused : .gone)
                 }
                 if !plan.isResumable { sessions[plan.id] = SimulatedSession(plan, on: self) }
+                touched[plan.id] = world.now
                 answer(.offset(0))
             }
         }
@@ -60,6 +61,7 @@ extension SimulatedPeer {
         _ answer: @escaping (UploadAnswer) -> Void
     ) {
         guard isReady else { return }
+        touched[upload] = world.now
         guard let session = session(upload) else { return tell(upload, answer) }
         session.append(units, at: offset, answer)
     }
@@ -99,6 +101,12 @@ extension SimulatedPeer {
                 sessions[upload]?.abandon()
                 perform(.abortUpload(upload, reason: "nobody asks for it")) { _ in }
             default: touched[upload] = touched[upload] ?? world.now
+            }
+        }
+        // A request whose client has gone ends with its connection.
+        for upload in sessions.keys.sorted() where disk.journals[upload] == nil {
+            if world.now - touched[upload, default: world.now] > Self.lease {
+                sessions[upload]?.giveUp()
             }
         }
     }

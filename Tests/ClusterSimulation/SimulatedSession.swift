@@ -302,6 +302,8 @@ final class SimulatedSession {
         abandon()
     }
 
+    func giveUp() { end(.gone) }
+
     /// Stops where it is.
     func abandon() {
         isOver = true
