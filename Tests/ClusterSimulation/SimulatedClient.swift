@@ -77,11 +77,12 @@ final class SimulatedClient: CustomStringConvertible {
 
     private func unpin(_ root: CID) {
         let peer = world.peers[world.random(0...world.peers.count - 1)]
-        ask(peer, "unpin", { $0.unpin(root, $1) }, orElse: { [self] in unpin(root) }) {
-            [self] (_: Outcome) in
-            world.count { $0.unpinnedCount += 1 }
-            next()
-        }
+        ask(peer, "unpin", orElse: begin, then: unpinned) { $0.unpin(root, $1) }
+    }
+
+    private func unpinned(_: Outcome) {
+        world.count { $0.unpinnedCount += 1 }
+        next()
     }
 
     private func open() {
@@ -104,16 +105,12 @@ final class SimulatedClient: CustomStringConvertible {
 
     private func openAgain() {
         guard let plan, let coordinator else { return }
-        ask(coordinator, "open", { $0.open(plan, $1) }, orElse: { [self] in openAgain() }) {
-            [self] in heard($0)
-        }
+        ask(coordinator, "open", orElse: openAgain, then: heard) { $0.open(plan, $1) }
     }
 
     private func look() {
         guard let plan, let coordinator else { return }
-        ask(coordinator, "head", { $0.tell(plan.id, $1) }, orElse: { [self] in look() }) {
-            [self] in heard($0)
-        }
+        ask(coordinator, "head", orElse: look, then: heard) { $0.tell(plan.id, $1) }
     }
 
     private func heard(_ answer: UploadAnswer) {
@@ -141,24 +138,22 @@ final class SimulatedClient: CustomStringConvertible {
             }
             acknowledged = max(acknowledged, offset)
             if offset == units.count {
-                return ask(
-                    coordinator, "finish", { $0.finish(plan.id, $1) },
-                    orElse: { [self] in look() }
-                ) { [self] in heard($0) }
+                return ask(coordinator, "finish", orElse: look, then: heard) {
+                    $0.finish(plan.id, $1)
+                }
             }
             let new = Array(units[offset...].prefix(world.random(1...5)))
-            ask(
-                coordinator, "patch", { $0.append(new, at: offset, to: plan.id, $1) },
-                orElse: { [self] in look() }
-            ) { [self] in heard($0) }
+            ask(coordinator, "patch", orElse: look, then: heard) {
+                $0.append(new, at: offset, to: plan.id, $1)
+            }
         }
     }
 
     /// Asks a peer, and does something else when no answer comes.
     private func ask<Answer>(
-        _ peer: SimulatedPeer, _ label: StaticString,
-        _ body: @escaping (SimulatedPeer, @escaping (Answer) -> Void) -> Void,
-        orElse giveUp: @escaping () -> Void, _ then: @escaping (Answer) -> Void
+        _ peer: SimulatedPeer, _ label: StaticString, orElse giveUp: @escaping () -> Void,
+        then: @escaping (Answer) -> Void,
+        _ body: @escaping (SimulatedPeer, @escaping (Answer) -> Void) -> Void
     ) {
         question += 1
         let number = question
