@@ -107,7 +107,7 @@ def pieces_of_any_size_make_the_same_root(bench):
 def a_daemon_that_is_killed_goes_on_where_it_said(bench):
     """At random bytes of the body, with shards open, being sealed and sealed."""
     rounds = max(6, bench.options.kills // 2)
-    resent = []
+    resent, from_zero, kill_count = [], 0, 0
     with bench.daemon() as daemon:
         for number in range(rounds):
             entries = list(tree('killed %d' % number))
@@ -134,12 +134,14 @@ def a_daemon_that_is_killed_goes_on_where_it_said(bench):
                     except WireError:
                         pass
                     if bench.random.random() < 0.5:
+                        kill_count += 1
                         daemon.kill()
                         daemon.start()
                 offset, is_complete, _ = upload.head()
                 expect(acknowledged <= offset <= sent, 'of %d bytes sent, %d of them acknowledged, the upload has %d',
                        sent, acknowledged, offset)
                 resent.append(sent - offset)
+                from_zero += sent
                 acknowledged = offset
                 if is_complete:
                     break
@@ -150,8 +152,17 @@ def a_daemon_that_is_killed_goes_on_where_it_said(bench):
         eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
         daemon.expect_agreement()
     expect(max(resent) <= WINDOW_BYTES, '%d bytes were to be sent again', max(resent))
-    bench.note = '%d cuts of %d uploads, %.1f MiB sent again in the median, %.1f MiB at most' % (
-        len(resent), rounds, sorted(resent)[len(resent) // 2] / MIB, max(resent) / MIB)
+    bench.note = '%d kills and %d cuts of %d uploads; sent again: %s, %.1f MiB at most, %d MiB in all, from zero %d' % (
+        kill_count, len(resent) - kill_count, rounds, histogram(resent), max(resent) / MIB, sum(resent) / MIB,
+        from_zero / MIB)
+
+
+def histogram(byte_counts):
+    """How many are nothing, up to 1 MiB, up to 2 MiB and so on."""
+    limits = [0] + [MIB << power for power in range(7)]
+    counts = [sum(low < count <= high for count in byte_counts) for low, high in zip([-1] + limits, limits)]
+    names = ['nothing'] + ['to %d MiB' % (limit // MIB) for limit in limits[1:]]
+    return ', '.join('%s %d' % pair for pair in zip(names, counts) if pair[1])
 
 
 def what_was_acknowledged_in_a_window_is_kept_although_the_request_was_not_answered(bench):
