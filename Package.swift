@@ -174,7 +174,7 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [
                 "ClusterCore", "ImportPipeline", "Importer", "IngestAPI", "Multiformats", "Pinset",
-                "PosixIO", "SeededRandom",
+                "PosixIO", "SeededRandom", "ShardPlanner",
             ],
             path: "Tests/FuzzTargets"),
         .testTarget(name: "FuzzTargetsTests", dependencies: ["FuzzTargets", "SeededRandom"]),

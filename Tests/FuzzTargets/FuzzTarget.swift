@@ -1,4 +1,5 @@
 import ClusterCore
+import Foundation
 import Glibc
 import ImportPipeline
 import Importer
@@ -7,6 +8,7 @@ import Multiformats
 import Pinset
 import PosixIO
 import SeededRandom
+import ShardPlanner
 
 /// Readers of what strangers and disks hand in, each with what must hold for every input: no crash, and
 /// where there are two ways to a result, one result.
@@ -17,7 +19,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case dagPB = "dag-pb"
     case journal, options
     case peerID = "peer-id"
-    case records, snapshot
+    case receipt, records, snapshot
     case unixFS = "unixfs"
 
     /// Traps when something does not hold.
@@ -33,6 +35,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .journal: Self.journal(bytes)
         case .options: Self.options(bytes)
         case .peerID: Self.peerID(bytes)
+        case .receipt: Self.receipt(bytes)
         case .records: Self.records(bytes)
         case .snapshot: Self.snapshot(bytes)
         case .unixFS: Self.unixFS(bytes)
@@ -186,6 +189,24 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         if let cid = try? CID(text(bytes)) {
             precondition((try? CID("\(cid)")) == cid, "the text of \(cid) is that of another one")
         }
+    }
+
+    /// What a peer answers to a shard: it proves what it says itself, or nothing.
+    private static func receipt(_ bytes: [UInt8]) {
+        guard let receipt = try? JSONDecoder().decode(SignedReceipt.self, from: Data(bytes)),
+            let shard = try? CID(receipt.shard), let upload = UploadID(receipt.upload),
+            let peer = try? PeerID(receipt.peer)
+        else { return }
+        let proved = try? receipt.verified(
+            shard: shard, upload: upload, number: receipt.number, from: peer)
+        guard let proved else { return }
+        precondition(
+            proved.peer == peer && proved.generation == receipt.generation
+                && proved.fileByteCount == receipt.fileBytes, "it proves something else")
+        let other = UploadID(high: ~upload.high, low: upload.low)
+        let foreign = try? receipt.verified(
+            shard: shard, upload: other, number: receipt.number, from: peer)
+        precondition(foreign == nil, "it counts for another upload")
     }
 
     private static func peerID(_ bytes: [UInt8]) {

@@ -21,6 +21,13 @@ OPTIONS = [
     'profile=unixfs-v1-2025&max-file-links=10&max-hamt-fanout=16&hamt-directory-size-estimation=block&inline&inline-limit=10',
     'preserve-mode=1&mtime=12&mtime-nsecs=5&mode=0644&stream-channels=false&shard=false&format=car']
 
+# A receipt whose signature holds; by ingestd, since nobody else signs them.
+RECEIPT = (
+    b'{"peer":"12D3KooWA4upjScehsNjCbAYpd3KKo3gXHKgj2PA5QCCUvLi455D","storage":"00000000000000030000000000000004","number":5,'
+    b'"shard":"bafkreig7gwmm2zxrxnn4jywbppujw7d6z4gidzjzhh2hdjvxfw4ncopnvy","signature":"bol+DJ1nXIEUACCX042F/15WSJ/sPDCtWU6v'
+    b'eOWXbrVt62LYBdQk0lRV16aRT8DqOy5BRMPshwnZEiEgo/8aAg==","file_bytes":1000,"upload":"00000000000000010000000000000002",'
+    b'"generation":7}')
+
 
 def hexadecimal(value):
     """Every run of bytes that is written as hexadecimal digits in a tree of JSON."""
@@ -61,6 +68,9 @@ def seeds():
         yield 'snapshot', b''.join(lines[:count])
     for text in (b'12D3KooWHkYHcLAkgP8qHzKWs6KDqQAuAxBAqqtCi9BVauyAmc2c', b'bafzaajaiaejca4syrpdu6gdx4wsdnokxkprgzxf4wrstuc34gxw5k5jrag2so5gk', b'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N'):
         yield 'peer-id', text
+    yield 'receipt', RECEIPT
+    yield 'receipt', RECEIPT.replace(b'"generation":7', b'"generation":-8')
+    yield 'receipt', RECEIPT.replace(b'=="', b'="')
     yield 'multipart', FORM
     yield 'multipart', FORM.replace(b'\r\n--b', b'\r\n--b \t')
     yield 'multipart', FORM[:-4] + b'\r\nepilogue'

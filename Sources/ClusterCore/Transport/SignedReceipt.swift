@@ -37,7 +37,7 @@ package struct SignedReceipt: Codable, Sendable {
     /// What the receipt proves.
     ///
     /// - Throws: `PeerError.badReceipt` unless that peer signed it for this shard of this upload.
-    func verified(
+    package func verified(
         shard: CID, upload: UploadID, number: Int, from peer: PeerID
     ) throws -> Receipt {
         guard let storageID = StorageID(storage),
