@@ -72,6 +72,8 @@ int cshims_spawn(const char *path, char *const arguments[], int output)
     dup2(input, 0);
     dup2(output, 1);
     dup2(output, 2);
+    // Sockets of the parent would stay open with the child, and listening when the parent is gone.
+    close_range(3, ~0U, 0);
     execv(path, arguments);
     _exit(127);
 }

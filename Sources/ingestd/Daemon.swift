@@ -148,7 +148,9 @@ struct Daemon: Sendable {
         ]
         var settings = ServiceGroupConfiguration(
             services: services.map {
-                .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup)
+                .init(
+                    service: WatchedService(service: $0, log: log),
+                    successTerminationBehavior: .gracefullyShutdownGroup)
             },
             gracefulShutdownSignals: [.sigterm, .sigint], logger: log)
         // What waits for a log that does not come back is cut off in the end.
@@ -257,6 +259,20 @@ private struct PeerService: Service {
                 }
             } catch is CancellationError {}
         }
+    }
+}
+
+/// Says so when a service ends that nobody has told to: the group then stops without a word.
+private struct WatchedService: Service {
+    let service: any Service
+    let log: Logger
+
+    func run() async throws {
+        try await service.run()
+        if Task.isCancelled || Task.isShuttingDownGracefully { return }
+        log.error(
+            "a part of the daemon has ended by itself; the daemon stops",
+            metadata: ["part": "\(type(of: service))"])
     }
 }
 

@@ -291,6 +291,10 @@ class Cluster:
                 if kind is None and peer.is_meant_to_run:
                     peer.stop()
         finally:
+            if kind is not None:
+                # While they run, they tell more.
+                for peer in self._made:
+                    peer.keep_last_words()
             self._end()
 
     def _end(self):

@@ -47,6 +47,7 @@ class Daemon:
         self.arguments, self.environment = list(arguments), dict(environment or {})
         self.headers, self.tls = headers, tls
         self.process, self.api, self.log = None, None, []
+        self._last_words = None
 
     def start(self, listen='127.0.0.1:0'):
         """Returns when requests are answered."""
@@ -89,8 +90,13 @@ class Daemon:
     @property
     def last_words(self):
         """What helps to understand a failure, in lines."""
+        if self._last_words:
+            return self._last_words
         status = self.process.poll() if self.process else 'never started'
         return ['%s %s\n' % (self.directory.name, 'runs' if status is None else 'has ended: %s' % status), *self.log[-15:]]
+
+    def keep_last_words(self):
+        self._last_words = self.last_words
 
     def wait(self, seconds=STOP_SECONDS):
         """Status of the process when it has ended by itself."""

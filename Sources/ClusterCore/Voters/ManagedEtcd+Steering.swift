@@ -61,7 +61,11 @@ extension ManagedEtcd {
         else { return }
         switch step {
         case .addLearner(let candidate): try await client.addLearner(peerURL: candidate.peerURL)
-        case .promote(let member): try await client.promote(member.id)
+        case .promote(let member):
+            // etcd goes by what a learner has taken, also when it has gone since.
+            guard let url = member.clientURLs.first else { return }
+            _ = try await client.status(of: url)
+            try await client.promote(member.id)
         case .remove(let member): try await client.remove(member.id)
         }
         log.notice("changed who votes", metadata: ["step": "\(step)"])

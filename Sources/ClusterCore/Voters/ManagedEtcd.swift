@@ -176,8 +176,13 @@ package final class ManagedEtcd: Sendable {
                 // is neither.
                 _ = try await client.range(EtcdRange(.one(keys.generation)), at: other)
                 let found = try await client.listMembers(at: other)
-                let own = found.first { $0.peerURLs.contains(settings.memberURL) }
-                return own.map { $0.isLearner && $0.name.isEmpty } ?? true
+                guard let own = found.first(where: { $0.peerURLs.contains(settings.memberURL) })
+                else { return true }
+                guard own.isLearner && own.name.isEmpty else { return false }
+                // It has never come up. Under its ID others may know of entries that it has taken, so it
+                // begins anew under another one.
+                try await client.remove(own.id)
+                return true
             } catch {
                 log.debug("a member does not answer", metadata: ["error": "\(error)"])
             }
@@ -235,7 +240,9 @@ package final class ManagedEtcd: Sendable {
                 let known = client.endpoints
                 client.use(known + info.endpoints.filter { !known.contains($0) })
                 return
-            } catch let error as PeerError {
+            } catch is CancellationError {
+                throw CancellationError()
+            } catch {
                 causes.append("\(error)")
             }
         }
