@@ -189,7 +189,9 @@ let package = Package(
             dependencies: [
                 "CZlib", "ingestd", "Importer", "IngestAPI", "Multiformats",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -77,6 +77,15 @@ package enum FileSystem {
         if isDurable { try synchronizeDirectory(parent) }
     }
 
+    /// Makes a directory unless it exists, and makes the names in it durable: a process that was killed may
+    /// have given some that a power cut would take back.
+    package static func takeOverDirectory(
+        _ path: String, permissions: mode_t = 0o755
+    ) throws(IOError) {
+        try makeDirectory(path, permissions: permissions)
+        try synchronizeDirectory(path)
+    }
+
     private static func makeOne(_ path: String, _ permissions: mode_t) throws(IOError) -> Bool {
         // Most are there already, and asking changes nothing.
         var status = stat()

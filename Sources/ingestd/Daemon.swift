@@ -262,20 +262,6 @@ private struct PeerService: Service {
     }
 }
 
-/// Says so when a service ends that nobody has told to: the group then stops without a word.
-private struct WatchedService: Service {
-    let service: any Service
-    let log: Logger
-
-    func run() async throws {
-        try await service.run()
-        if Task.isCancelled || Task.isShuttingDownGracefully { return }
-        log.error(
-            "a part of the daemon has ended by itself; the daemon stops",
-            metadata: ["part": "\(type(of: service))"])
-    }
-}
-
 /// Starts a service once a stream has ended.
 private struct WaitingService: Service {
     let ready: AsyncStream<Void>

@@ -1,19 +1,41 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Synchronization
 
-/// An HTTP server that refuses everything with one answer, or takes it and closes without a word.
+/// An HTTP server that gives the answers it is told to, or takes a request and closes without a word.
 final class CannedServer: Sendable {
+    /// What it answers: 503 but for what is wanted.
+    enum Answer: Sendable {
+        case success(String)
+        case refusal(String)
+        case silence
+    }
+
     let url: String
     private let channel: any Channel
+    private let seen = Seen()
+
+    /// The paths it was asked for.
+    var paths: [String] { seen.paths.withLock { $0 } }
 
     /// - Parameter answer: The body of its answers, with status 503; `nil` to give none.
-    init(_ answer: String?) async throws {
+    convenience init(_ answer: String?) async throws {
+        try await self.init { _ in answer.map(Answer.refusal) ?? .silence }
+    }
+
+    /// - Parameter answer: Its answer to a request for a path.
+    init(answer: @escaping @Sendable (_ path: String) -> Answer) async throws {
+        let seen = seen
         channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline()
-                    try channel.pipeline.syncOperations.addHandler(Handler(answer: answer))
+                    try channel.pipeline.syncOperations.addHandler(
+                        Handler { path in
+                            seen.paths.withLock { $0.append(path) }
+                            return answer(path)
+                        })
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
@@ -24,25 +46,43 @@ final class CannedServer: Sendable {
         channel.close(promise: nil)
     }
 
+    private final class Seen: Sendable {
+        let paths = Mutex<[String]>([])
+    }
+
     private final class Handler: ChannelInboundHandler {
         typealias InboundIn = HTTPServerRequestPart
         typealias OutboundOut = HTTPServerResponsePart
 
-        private let answer: String?
+        private let answer: (String) -> Answer
+        private var path = ""
 
-        init(answer: String?) {
+        init(answer: @escaping (String) -> Answer) {
             self.answer = answer
         }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            guard case .end = unwrapInboundIn(data) else { return }
-            guard let answer else { return context.close(promise: nil) }
+            switch unwrapInboundIn(data) {
+            case .head(let head): path = head.uri
+            case .body: break
+            case .end:
+                switch answer(path) {
+                case .success(let body): send(.ok, body, context)
+                case .refusal(let body): send(.serviceUnavailable, body, context)
+                case .silence: context.close(promise: nil)
+                }
+            }
+        }
+
+        private func send(
+            _ status: HTTPResponseStatus, _ body: String, _ context: ChannelHandlerContext
+        ) {
             let head = HTTPResponseHead(
-                version: .http1_1, status: .serviceUnavailable,
-                headers: ["Content-Length": String(answer.utf8.count)])
+                version: .http1_1, status: status,
+                headers: ["Content-Length": String(body.utf8.count)])
             context.write(wrapOutboundOut(.head(head)), promise: nil)
             context.write(
-                wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: answer)))), promise: nil)
+                wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: body)))), promise: nil)
             context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         }
     }

@@ -17,11 +17,6 @@ struct UploadPlan {
     let isResumable: Bool
 
     var shardCount: Int { (unitCount + Self.shardUnitCount - 1) / Self.shardUnitCount }
-
-    func unitRange(ofShard number: Int) -> Range<Int> {
-        let start = number * Self.shardUnitCount
-        return start..<min(start + Self.shardUnitCount, unitCount)
-    }
 }
 
 enum Content {

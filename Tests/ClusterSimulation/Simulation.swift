@@ -68,7 +68,6 @@ struct Simulation: ParsableCommand {
 
 /// One seed from begin to end.
 struct Run {
-    let seed: UInt64
     let finding: String?
     let counts: World.Counts
     let trace: Trace
@@ -76,7 +75,6 @@ struct Run {
     init(seed: UInt64, mistake: Mistake? = nil, isTraced: Bool = false) {
         let world = World(seed: seed, mistake: mistake, isTraced: isTraced)
         world.run()
-        self.seed = seed
         finding = world.findings.first
         counts = world.counts
         trace = world.trace

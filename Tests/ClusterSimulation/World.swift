@@ -15,7 +15,6 @@ final class World {
     private static let peerCount = 5
     private static let clientCount = 4
 
-    let seed: UInt64
     let mistake: Mistake?
     let isTraced: Bool
     var random: SeededGenerator
@@ -54,7 +53,6 @@ final class World {
     }
 
     init(seed: UInt64, mistake: Mistake? = nil, isTraced: Bool = false) {
-        self.seed = seed
         self.mistake = mistake
         self.isTraced = isTraced
         random = SeededGenerator(seed: seed)

@@ -33,17 +33,14 @@ package final class ShardStore: Sendable {
         catalogueDirectory = dataDirectory + "/catalogue"
         staging = try StagingArea(
             dataDirectory: dataDirectory, pool: pool, workers: workers, scratch: scratch)
-        for path in [directory, catalogueDirectory] {
-            try FileSystem.makeDirectory(path)
-        }
+        try FileSystem.takeOverDirectory(directory)
+        try FileSystem.makeDirectory(catalogueDirectory)
         try readDirectory()
     }
 
     // MARK: Start
 
     private func readDirectory() throws {
-        // A process that was killed may have given names that a power cut would take back.
-        try FileSystem.synchronizeDirectory(directory)
         let names = try Directory(directory).loadNames()
         state.withLock { state in
             for text in names {

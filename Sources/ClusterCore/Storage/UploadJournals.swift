@@ -12,9 +12,7 @@ package final class UploadJournals: Sendable {
 
     package init(dataDirectory: String) throws {
         directory = dataDirectory + "/uploads"
-        try FileSystem.makeDirectory(directory, permissions: 0o700)
-        // A process that was killed may have given names that a power cut would take back.
-        try FileSystem.synchronizeDirectory(directory)
+        try FileSystem.takeOverDirectory(directory, permissions: 0o700)
         var found: Set<UploadID> = []
         for name in try Directory(directory).loadNames() {
             let text = String(decoding: name, as: UTF8.self)

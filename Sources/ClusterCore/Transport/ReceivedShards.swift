@@ -56,9 +56,7 @@ package final class ReceivedShards: Sendable {
         directory = dataDirectory + "/received"
         self.store = store
         self.workers = workers
-        try FileSystem.makeDirectory(directory)
-        // A process that was killed may have given names that a power cut would take back.
-        try FileSystem.synchronizeDirectory(directory)
+        try FileSystem.takeOverDirectory(directory)
         for name in try Directory(directory).loadNames() {
             let text = String(decoding: name, as: UTF8.self)
             guard let place = Place(parsing: text) else {

@@ -59,16 +59,23 @@ extension ManagedEtcd {
         guard
             let step = VoterPlan.next(members: members, candidates: candidates, own: own)
         else { return }
+        try await Self.take(step, through: client)
+        log.notice("changed who votes", metadata: ["step": "\(step)"])
+    }
+
+    /// - Throws: `EtcdError` also when a member that was to get a vote does not answer.
+    static func take(_ step: VoterStep, through client: EtcdClient) async throws {
         switch step {
         case .addLearner(let candidate): try await client.addLearner(peerURL: candidate.peerURL)
         case .promote(let member):
             // etcd goes by what a learner has taken, also when it has gone since.
-            guard let url = member.clientURLs.first else { return }
+            guard let url = member.clientURLs.first else {
+                throw EtcdError.unreachable(cause: "\(member.name) has not come up yet")
+            }
             _ = try await client.status(of: url)
             try await client.promote(member.id)
         case .remove(let member): try await client.remove(member.id)
         }
-        log.notice("changed who votes", metadata: ["step": "\(step)"])
     }
 
     /// One member at a time: it answers nothing while its file is made anew.

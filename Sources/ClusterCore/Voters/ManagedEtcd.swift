@@ -168,15 +168,28 @@ package final class ManagedEtcd: Sendable {
         }
     }
 
-    /// Whether the others say that this member is none. Asked where it has ended by itself.
     private func isGone() async -> Bool {
-        for other in client.endpoints where other != settings.clientURL {
+        await Self.isGone(
+            settings.memberURL, say: client.endpoints.filter { $0 != settings.clientURL },
+            through: client, keys, log)
+    }
+
+    /// Whether the others say that this member is none. Asked where it has ended by itself.
+    ///
+    /// - Parameters:
+    ///   - member: Where it talks to other members.
+    ///   - others: Base URLs of those to ask; the first that knows decides.
+    static func isGone(
+        _ member: String, say others: [String], through client: EtcdClient, _ keys: EtcdLogKeys,
+        _ log: Logger
+    ) async -> Bool {
+        for other in others {
             do {
                 // A member that is cut off, or behind, would tell what was before: this waits until it
                 // is neither.
                 _ = try await client.range(EtcdRange(.one(keys.generation)), at: other)
                 let found = try await client.listMembers(at: other)
-                guard let own = found.first(where: { $0.peerURLs.contains(settings.memberURL) })
+                guard let own = found.first(where: { $0.peerURLs.contains(member) })
                 else { return true }
                 guard own.isLearner && own.name.isEmpty else { return false }
                 // It has never come up. Under its ID others may know of entries that it has taken, so it
