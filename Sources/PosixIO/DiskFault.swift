@@ -5,7 +5,8 @@
     ///
     /// Read from the environment: `INGESTD_DISK_ROOT`, below which changes count; `INGESTD_DISK_POINTS`, a
     /// file that gets the name of every change; `INGESTD_DISK_FAULT`, a `Mode`, an @ and such a name;
-    /// `INGESTD_DISK_UNDO`, a directory of the same file system for what a loss of power brings back;
+    /// `INGESTD_DISK_UNDO`, a directory of the same file system for what a loss of power brings back, also
+    /// of a process that was killed before;
     /// `INGESTD_DISK_LIES`, such a name without its number: the disk says that it has synchronised, and has not.
     ///
     /// A change is named by what it is, its path with IDs left out, and how many of that name there
@@ -45,16 +46,15 @@
         private struct State {
             var counts: [String: Int] = [:]
             var isFull = false
-            var undo = DiskUndo()
+            var undo: DiskUndo
         }
 
         private let root: String
         private let mode: Mode?
         private let name: String
         private let lie: String
-        private let undoDirectory: String
         private let log: Int32
-        private var state = State()
+        private var state: State
         private var mutex = pthread_mutex_t()
 
         private init?() {
@@ -65,7 +65,7 @@
             mode = words.first.flatMap { Mode(rawValue: String($0)) }
             name = words.count == 2 ? String(words[1]) : ""
             lie = variable("INGESTD_DISK_LIES") ?? ""
-            undoDirectory = variable("INGESTD_DISK_UNDO") ?? root
+            state = State(undo: DiskUndo(in: variable("INGESTD_DISK_UNDO") ?? root))
             log =
                 variable("INGESTD_DISK_POINTS").map {
                     open($0, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
@@ -77,7 +77,7 @@
             _ event: Event, _ body: () throws(IOError) -> Result
         ) throws(IOError) -> Result {
             let isBelow = event.path.hasPrefix(root)
-            guard isBelow || isLossy else { return try body() }
+            guard isBelow || keepsUndo else { return try body() }
             pthread_mutex_lock(&mutex)
             defer { pthread_mutex_unlock(&mutex) }
             guard isBelow else {
@@ -88,9 +88,9 @@
             }
             let isHere = note(event) == name
             if isHere || state.isFull { try fail(event) }
-            if isLossy { state.undo.prepare(event, in: undoDirectory) }
+            if keepsUndo { state.undo.prepare(event) }
             let result = try body()
-            if isLossy, Self.name(event.change, event.path, root) != lie {
+            if keepsUndo, Self.name(event.change, event.path, root) != lie {
                 state.undo.settle(event)
             }
             if isHere, mode == .torn { die() }
@@ -105,11 +105,15 @@
             return "\(next) \(state.counts[next] ?? 0)" == name ? max(1, byteCount / 2) : byteCount
         }
 
-        private var isLossy: Bool { mode == .lost || mode == .lostBytes || mode == .lostNames }
+        private var keepsUndo: Bool {
+            mode == .lost || mode == .lostBytes || mode == .lostNames || mode == .kill
+        }
 
         private func fail(_ event: Event) throws(IOError) {
             switch mode {
-            case .kill: die()
+            case .kill:
+                state.undo.save()
+                die()
             case .lost, .lostBytes, .lostNames:
                 state.undo.undo(bytes: mode != .lostNames, names: mode != .lostBytes)
                 die()

@@ -1,42 +1,95 @@
 #if DEBUG
+    import Foundation
     import Glibc
 
     /// What a loss of power would bring back: every change since its file or directory was last
     /// synchronised, with what was there before.
+    ///
+    /// A process that is killed leaves this to the next one (`save`), as it leaves what is not synchronised.
     struct DiskUndo {
-        private enum Former {
-            case bytes(file: UInt64, number: Int32, offset: Int, [UInt8], byteCount: Int)
-            case name(directory: UInt64, restore: () -> Void)
+        private enum Restoration: Codable {
+            case remove(String)
+            case removeTree(String)
+            case makeDirectory(String)
+            case link(kept: String, String)
+            case renameBack(String, former: String, replaced: String)
+
+            func perform() {
+                switch self {
+                case .remove(let path): unlink(path)
+                case .removeTree(let path): DiskUndo.removeTree(path)
+                case .makeDirectory(let path): mkdir(path, 0o755)
+                case .link(let kept, let path): Glibc.link(kept, path)
+                case .renameBack(let path, let former, let replaced):
+                    Glibc.rename(path, former)
+                    Glibc.link(replaced, path)
+                }
+            }
         }
 
+        private enum Former: Codable {
+            case bytes(file: UInt64, offset: Int, [UInt8], byteCount: Int)
+            case name(directory: UInt64, Restoration)
+        }
+
+        private struct Saved: Codable {
+            var formers: [Former]
+            /// Names of files of which bytes are kept.
+            var files: [UInt64: String]
+        }
+
+        private let directory: String
         private var formers: [Former] = []
         private var numbers: [UInt64: Int32] = [:]
         private var keptCount = 0
 
+        /// - Parameter directory: Of the same file system; has what is kept, and what a killed process left.
+        init(in directory: String) {
+            self.directory = directory
+            guard let data = FileManager.default.contents(atPath: savedPath),
+                let saved = try? JSONDecoder().decode(Saved.self, from: data)
+            else { return }
+            unlink(savedPath)
+            formers = saved.formers
+            for (id, path) in saved.files { numbers[id] = open(path, O_RDWR | O_CLOEXEC) }
+        }
+
+        private var savedPath: String { directory + "/saved" }
+
+        /// For the next process, when this one is killed.
+        mutating func save() {
+            var saved = Saved(formers: formers, files: [:])
+            for (id, number) in numbers {
+                let path = newPath()
+                // One without a name is lost with the process.
+                let isLinked =
+                    linkat(
+                        AT_FDCWD, "/proc/self/fd/\(number)", AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0
+                if isLinked { saved.files[id] = path }
+            }
+            let data = try? JSONEncoder().encode(saved)
+            FileManager.default.createFile(atPath: savedPath, contents: data)
+        }
+
         /// Before a change: keeps what it replaces.
-        mutating func prepare(_ event: DiskFault.Event, in undoDirectory: String) {
+        mutating func prepare(_ event: DiskFault.Event) {
             let path = event.path
             // What will fail, or finds what it would make, changes nothing.
             let isThere = Self.exists(path)
             switch event.change {
             case .write, .truncate, .preallocate: keepBytes(event)
             case .create, .link:
-                if !isThere { keepName(path) { unlink(path) } }
+                if !isThere { keepName(path, .remove(path)) }
             case .makeDirectory:
-                if !isThere { keepName(path) { Self.removeTree(path) } }
+                if !isThere { keepName(path, .removeTree(path)) }
             case .removeDirectory:
-                if isThere { keepName(path) { mkdir(path, 0o755) } }
+                if isThere { keepName(path, .makeDirectory(path)) }
             case .remove:
                 guard isThere else { return }
-                let kept = keep(path, undoDirectory)
-                keepName(path) { Glibc.link(kept, path) }
+                keepName(path, .link(kept: keep(path), path))
             case .rename:
                 guard let former = event.former, Self.exists(former) else { return }
-                let replaced = keep(path, undoDirectory)
-                keepName(path) {
-                    Glibc.rename(path, former)
-                    Glibc.link(replaced, path)
-                }
+                keepName(path, .renameBack(path, former: former, replaced: keep(path)))
             case .synchronize, .begin, .commit: break
             }
         }
@@ -46,7 +99,7 @@
             guard event.change == .synchronize, let id = Self.id(of: event.number) else { return }
             formers.removeAll { former in
                 switch former {
-                case .bytes(let file, _, _, _, _): file == id
+                case .bytes(let file, _, _, _): file == id
                 case .name(let directory, _): directory == id
                 }
             }
@@ -57,12 +110,12 @@
         func undo(bytes: Bool, names: Bool) {
             for former in formers.reversed() {
                 switch former {
-                case .bytes(_, let number, let offset, let old, let byteCount):
-                    guard bytes else { continue }
+                case .bytes(let file, let offset, let old, let byteCount):
+                    guard bytes, let number = numbers[file] else { continue }
                     _ = old.withUnsafeBytes { pwrite(number, $0.baseAddress, $0.count, offset) }
                     ftruncate(number, byteCount)
-                case .name(_, let restore):
-                    if names { restore() }
+                case .name(_, let restoration):
+                    if names { restoration.perform() }
                 }
             }
         }
@@ -88,22 +141,25 @@
             old.removeLast(old.count - max(0, got))
             formers.append(
                 .bytes(
-                    file: id, number: number, offset: event.range.lowerBound, old,
-                    byteCount: byteCount))
+                    file: id, offset: event.range.lowerBound, old, byteCount: byteCount))
         }
 
-        private mutating func keepName(_ path: String, _ restore: @escaping () -> Void) {
+        private mutating func keepName(_ path: String, _ restoration: Restoration) {
             var status = stat()
             guard stat(FileSystem.directory(of: path), &status) == 0 else { return }
-            formers.append(.name(directory: UInt64(status.st_ino), restore: restore))
+            formers.append(.name(directory: UInt64(status.st_ino), restoration))
         }
 
         /// Another name for a file that is about to lose this one.
-        private mutating func keep(_ path: String, _ undoDirectory: String) -> String {
-            keptCount += 1
-            let kept = "\(undoDirectory)/\(keptCount)"
+        private mutating func keep(_ path: String) -> String {
+            let kept = newPath()
             Glibc.link(path, kept)
             return kept
+        }
+
+        private mutating func newPath() -> String {
+            keptCount += 1
+            return "\(directory)/\(getpid())-\(keptCount)"
         }
 
         private static func id(of number: Int32) -> UInt64? {

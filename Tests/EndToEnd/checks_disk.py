@@ -4,6 +4,7 @@ A debug build of the daemon has a seam at each change (Sources/PosixIO/DiskSeam.
 once for each of them; whatever was acknowledged must be there afterwards, and nothing else may be left."""
 import collections
 import concurrent.futures
+import contextlib
 import os
 import shutil
 import signal
@@ -24,6 +25,10 @@ LOSSES = ('lost', 'lost-bytes', 'lost-names')
 MODES = collections.defaultdict(lambda: ('kill', 'eio', 'full', *LOSSES), {
     'write': ('kill', 'torn', 'short', 'eio', 'full', *LOSSES),
     'begin': ('kill', 'eio', 'full', *LOSSES), 'commit': ('kill', *LOSSES)})
+
+
+# Power goes when the daemon that was started after a kill opens an upload.
+CUT = ('lost', 'create /uploads/ID.journal 0')
 
 
 class Broken(Exception):
@@ -137,17 +142,41 @@ class Ingest:
             self.daemon.unpin(root)
         self.daemon.expect_empty()
 
-    def _go_on(self, roots):
-        if not self.upload:
-            return
+    def look(self, roots, goes_on):
+        """Takes what a daemon that was started again tells for a promise, and opens an upload.
+
+        `goes_on`: the upload that was under way is sent to its end before."""
+        pins = set(self.daemon.pins())
+        for name, root in roots.items():
+            if root in pins and not (name == 'removed' and self.removed):
+                self.roots[name] = root
+        for upload in self.daemon.api.get_lines('/uploads'):
+            # The answer with its name may have been lost.
+            self.upload = self.upload or '/uploads/' + upload['id']
+        if goes_on and (root := self._go_on(roots)):
+            self.roots['resumed'] = root
+        elif self.upload:
+            self.offset = self._acknowledged()[0]
+        with contextlib.suppress(Broken, WireError, OSError):
+            self.request('POST', query('/uploads', **OPTIONS), status=(201,))
+
+    def _acknowledged(self):
+        """(offset, root) of the upload, as it is now."""
         answer = self.daemon.api.request('HEAD', self.upload)
         expect(answer.status == 200, 'an upload of which %d bytes were acknowledged: %s', self.offset, answer)
         offset = int(answer.headers['upload-offset'])
         expect(offset >= self.offset, '%d bytes were acknowledged, %d are there', self.offset, offset)
-        root = answer.headers.get('upload-root')
+        return offset, answer.headers.get('upload-root')
+
+    def _go_on(self, roots):
+        """The root of the upload, which is sent to its end; None when there is none."""
+        if not self.upload:
+            return None
+        offset, root = self._acknowledged()
         if not root:
             root = self.send(offset, len(self.contents['resumed']), True).headers['upload-root']
         expect(root == roots['resumed'], 'the upload that went on has root %s', root)
+        return root
 
 
 def debug_daemon(bench):
@@ -157,10 +186,11 @@ def debug_daemon(bench):
     return program
 
 
-def run(program, directory, fault=None, roots=None, lie=None):
+def run(program, directory, fault=None, roots=None, lie=None, then=None):
     """One ingest with one fault; the names of all changes of the disk, and the ingest.
 
-    `lie`: what the disk only says that it has synchronised."""
+    `lie`: what the disk only says that it has synchronised. `then`: what happens when the daemon has been
+    started again: a fault, and whether the upload goes on before."""
     data, undo, log = directory / 'data', directory / 'undo', directory / 'points'
     undo.mkdir(parents=True)
     environment = {'INGESTD_DISK_ROOT': str(data), 'INGESTD_DISK_UNDO': str(undo), 'INGESTD_DISK_POINTS': str(log)}
@@ -184,6 +214,11 @@ def run(program, directory, fault=None, roots=None, lie=None):
         points = log.read_text().splitlines() if log.exists() else []
         if fault:
             expect(fault[1] in points, 'the change does not come up')
+        if then:
+            daemon.environment = {**environment, 'INGESTD_DISK_FAULT': '%s@%s' % then[0]}
+            daemon.start()
+            ingest.look(roots, then[1])
+            expect(daemon.wait(10) == -signal.SIGKILL, 'power did not go:\n%s', daemon.log_text)
         if roots:
             daemon.environment = {}
             daemon.start()
@@ -225,6 +260,29 @@ def a_fault_at_any_change_of_the_disk_loses_nothing_that_was_acknowledged(bench)
     # What happens at once may happen in another order, a few times more or less.
     expect(len(missed) <= len(cases) // 20, '%d of %d changes did not come up again', len(missed), len(cases))
     bench.note = '%d cases at %d changes, %d of them did not come up' % (len(cases), len(points), len(missed))
+
+
+def a_power_cut_after_a_kill_and_a_start_loses_nothing_that_was_told(bench):
+    """What a killed process has not synchronised is there for the next one, and gone with the power."""
+    program = debug_daemon(bench)
+    points, ingest = run(program, bench.directory / 'without')
+    # Just before it is synchronised, there is most to lose.
+    kills = sorted({point for point in points if point.startswith('synchronize ')})
+    cases = [(point, goes_on) for point in kills for goes_on in (False, True)]
+    failures, missed = [], []
+
+    def attempt(number, case):
+        point, goes_on = case
+        try:
+            run(program, bench.directory / ('case-%d' % number), ('kill', point), ingest.roots, then=(CUT, goes_on))
+        except CheckFailed as failure:
+            (missed if 'does not come up' in str(failure) else failures).append(str(failure))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(attempt, range(len(cases)), cases))
+    expect(not failures, '%d of %d cases failed:\n%s', len(failures), len(cases), '\n'.join(failures))
+    expect(len(missed) <= len(cases) // 20, '%d of %d changes did not come up again', len(missed), len(cases))
+    bench.note = '%d kills, %d of them did not come up' % (len(cases), len(missed))
 
 
 def each_synchronisation_that_is_left_out_loses_something(bench):
@@ -336,5 +394,6 @@ def a_release_build_has_no_seam(bench):
 
 CHECKS = [
     a_fault_at_any_change_of_the_disk_loses_nothing_that_was_acknowledged,
+    a_power_cut_after_a_kill_and_a_start_loses_nothing_that_was_told,
     each_synchronisation_that_is_left_out_loses_something,
     a_fault_of_the_disk_of_a_peer_that_gets_copies_loses_none_that_it_signed_for, a_release_build_has_no_seam]
