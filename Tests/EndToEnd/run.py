@@ -32,6 +32,7 @@ import checks_reading
 import checks_removal
 import checks_resume
 import checks_resume_client
+import checks_soak
 import checks_space
 import checks_upload
 import checks_voters
@@ -40,7 +41,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CHECKS = [
     check for module in (
         checks_acceptance, checks_upload, checks_resume, checks_resume_client, checks_reading, checks_space, checks_removal, checks_lifecycle, checks_disk,
-        checks_client, checks_cluster, checks_load, checks_machines, checks_voters)
+        checks_client, checks_cluster, checks_load, checks_machines, checks_voters, checks_soak)
     for check in module.CHECKS]
 
 
@@ -115,6 +116,7 @@ def read_options():
     parser.add_argument('--seed', type=int, default=int.from_bytes(os.urandom(4), 'big'), help='of everything random')
     parser.add_argument('--kills', type=int, default=30, help='rounds of the kill -9 check')
     parser.add_argument('--rounds', type=int, default=200, help='adds, removals and reads of the removal check')
+    parser.add_argument('--soak', type=float, default=1, help='minutes of the check that works for long; 60 for a soak')
     parser.add_argument('--scale', type=int, default=1, help='times the size of the large dataset; 32 for 6 GiB')
     parser.add_argument('--tree', type=pathlib.Path, help='add and get this directory instead of a small one')
     parser.add_argument('--limit-bytes', type=int, help='leave out import vectors with longer inputs')
