@@ -68,7 +68,8 @@
                 if isLinked { saved.files[id] = path }
             }
             let data = try? JSONEncoder().encode(saved)
-            FileManager.default.createFile(atPath: savedPath, contents: data)
+            let isSaved = FileManager.default.createFile(atPath: savedPath, contents: data)
+            precondition(isSaved, "what a killed process leaves is not kept")
         }
 
         /// Before a change: keeps what it replaces.
