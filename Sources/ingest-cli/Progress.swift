@@ -105,14 +105,66 @@ struct SmoothedRate {
     }
 }
 
-/// Draws a bar ten times a second while `body` runs, if asked to.
-func showingProgress<Result>(
-    _ meter: ProgressMeter, totalByteCount: Int?, isShown: Bool,
-    _ body: () async throws -> Result
-) async throws -> Result {
-    guard isShown else { return try await body() }
-    // Not a child: it must not keep `body` from being called where the caller is.
-    let drawing = Task {
+/// One line on the terminal for all transfers of a command, drawn ten times a second while there are any.
+final class ProgressBar: Sendable {
+    private struct Transfer {
+        let meter: ProgressMeter
+        let totalByteCount: Int?
+    }
+
+    private struct State {
+        /// Those that have ended count until all have, so that nothing goes back.
+        var transfers: [Transfer] = []
+        var activeCount = 0
+        var drawing: Task<Void, Never>?
+    }
+
+    let isShown: Bool
+    private let state = Mutex(State())
+
+    /// - Parameter isWanted: What the user asks for; by default there is one on a terminal.
+    init(isWanted: Bool?) {
+        isShown = isWanted ?? (Console.shared.errorIsTerminal && environment("TERM") != "dumb")
+    }
+
+    /// Draws while `body` runs, if it is to be shown.
+    func showing<Result>(
+        _ meter: ProgressMeter, totalByteCount: Int?, _ body: () async throws -> Result
+    ) async throws -> Result {
+        guard isShown else { return try await body() }
+        begin(Transfer(meter: meter, totalByteCount: totalByteCount))
+        do {
+            let result = try await body()
+            await end()
+            return result
+        } catch {
+            await end()
+            throw error
+        }
+    }
+
+    private func begin(_ transfer: Transfer) {
+        state.withLock { state in
+            state.transfers.append(transfer)
+            state.activeCount += 1
+            // Not a child: it must not keep what is shown from being called where its caller is.
+            if state.drawing == nil { state.drawing = Task { await self.draw() } }
+        }
+    }
+
+    private func end() async {
+        let drawing = state.withLock { state -> Task<Void, Never>? in
+            state.activeCount -= 1
+            guard state.activeCount == 0 else { return nil }
+            defer { (state.drawing, state.transfers) = (nil, []) }
+            return state.drawing
+        }
+        drawing?.cancel()
+        await drawing?.value
+        if drawing != nil { Console.shared.removeBar() }
+    }
+
+    private func draw() async {
         var rate = SmoothedRate()
         var last = ContinuousClock.now
         while !Task.isCancelled {
@@ -121,31 +173,29 @@ func showingProgress<Result>(
             let now = ContinuousClock.now
             let span = (now - last).components
             last = now
-            let done = meter.byteCount
+            var text = state.withLock { Self.text($0.transfers) }
             rate.update(
-                byteCount: done,
+                byteCount: text.doneByteCount,
                 afterSeconds: Double(span.seconds) + Double(span.attoseconds) / 1e18)
-            let text = ProgressText(
-                doneByteCount: done, storedByteCount: meter.storedByteCount,
-                shardCount: meter.shardCount, totalByteCount: totalByteCount,
-                rate: rate.bytesPerSecond)
+            text.rate = rate.bytesPerSecond
             if !Task.isCancelled {
                 Console.shared.showBar(text.line(width: terminalWidth() - 1))
             }
         }
     }
-    func end() async {
-        drawing.cancel()
-        await drawing.value
-        Console.shared.removeBar()
-    }
-    do {
-        let result = try await body()
-        await end()
-        return result
-    } catch {
-        await end()
-        throw error
+
+    private static func text(_ transfers: [Transfer]) -> ProgressText {
+        var text = ProgressText(doneByteCount: 0, totalByteCount: 0, rate: 0)
+        for transfer in transfers {
+            text.doneByteCount += transfer.meter.byteCount
+            text.storedByteCount += transfer.meter.storedByteCount
+            text.shardCount += transfer.meter.shardCount
+            // One of unknown length makes the sum unknown.
+            text.totalByteCount = text.totalByteCount.flatMap { sum in
+                transfer.totalByteCount.map { sum + $0 }
+            }
+        }
+        return text
     }
 }
 

@@ -34,8 +34,9 @@ struct StatusCommand: AsyncParsableCommand {
         let counts = tables.map { $0.miscopied(peerCount: peerCount) }
         let (under, over) = (counts.reduce(0) { $0 + $1.under }, counts.reduce(0) { $0 + $1.over })
         let total = tables.reduce(0) { $0 + $1.shards.count }
+        let shards = total == 1 ? "1 shard" : "\(total) shards"
         try Console.shared.printLine(
-            "\(total) shards: \(under) with too few copies, \(over) with more than asked for")
+            "\(shards): \(under) with too few copies, \(over) with more than asked for")
     }
 
     private func print(_ pin: GlobalPinInfo) throws {

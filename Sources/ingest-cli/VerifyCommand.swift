@@ -71,12 +71,11 @@ struct VerifyCommand: AsyncParsableCommand {
         guard path.names.isEmpty else {
             throw CommandOutcome(.local, "'\(root)' is not a root; give a CID without a path")
         }
-        let isShown = progress ?? (Console.shared.errorIsTerminal && environment("TERM") != "dumb")
         let report = try await service.withClient { client in
             let table = try await client.shardTable(path.root.description)
             let meter = ProgressMeter()
             let total = table.shards.reduce(0) { $0 + Int(clamping: $1.payloadBytes) }
-            return try await showingProgress(meter, totalByteCount: total, isShown: isShown) {
+            return try await ProgressBar(isWanted: progress).showing(meter, totalByteCount: total) {
                 do {
                     return try await readAll(path.root, client, meter)
                 } catch  where Self.isAboutContent(error) {

@@ -7,7 +7,7 @@ import time
 
 from checks_client import expect_same_tree
 from checks_resume import WINDOW_BYTES
-from client import CHANGED, INTERRUPTED, REFUSED, Client
+from client import CHANGED, INTERRUPTED, LOCAL, REFUSED, Client
 from cluster import Cluster
 from daemon import eventually, expect
 from forms import random_bytes
@@ -206,6 +206,37 @@ def a_source_that_changes_is_named(bench):
         daemon.expect_agreement()
 
 
+def uploads_at_once_share_the_rate_and_their_roots_keep_the_order(bench):
+    """The first path is the largest, so that the others end before it."""
+    paths = []
+    for number, size in enumerate((20 * MIB, 8 * MIB, 100, 6 * MIB, 0)):
+        paths.append(bench.directory / ('source-%d' % number))
+        paths[-1].write_bytes(random_bytes('jobs %d' % number, size))
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        wanted = [client.add(path) for path in paths]
+        for root in set(wanted):
+            daemon.unpin(root)
+        start = time.monotonic()
+        command = client.start('add', '-Q', '--jobs', '4', '--limit-upload', '10MB', *paths)
+        eventually(lambda: len(daemon.pins()) >= 2, 'none of the later paths is there')
+        expect(command.process.poll() is None, 'the large upload has ended before the others')
+        out, _ = command.end()
+        seconds = time.monotonic() - start
+        expect(out.split() == wanted, 'the roots are %s, not %s', out.split(), wanted)
+        expect(seconds > 3.2, '34 MiB took %.1f s', seconds)
+        # One that fails keeps others from beginning, and none of those that have begun from ending.
+        missing = bench.directory / 'missing'
+        for root in set(wanted):
+            daemon.unpin(root)
+        out, error = client.run('add', '-Q', '--jobs', '2', paths[0], missing, *paths[1:], status=LOCAL)
+        expect(out.split() == wanted[:1], 'beside one that fails comes %s', out)
+        expect('missing' in error and '4 more were not begun' in error, 'it is told: %s', error)
+        expect(list(daemon.pins()) == wanted[:1], 'pinned are %s', list(daemon.pins()))
+        daemon.expect_agreement()
+    bench.note = '34 MiB at 10 MB a second took %.1f s' % seconds
+
+
 def a_limit_to_the_rate_is_kept(bench):
     source = bench.directory / 'file'
     source.write_bytes(random_bytes('rate', 20 * MIB))
@@ -239,4 +270,5 @@ def a_client_whose_coordinator_is_gone_is_told(bench):
 
 CHECKS = [
     the_client_goes_on_whatever_is_killed, an_interrupted_add_says_how_to_go_on, a_source_that_changes_is_named,
-    a_limit_to_the_rate_is_kept, a_client_whose_coordinator_is_gone_is_told]
+    a_limit_to_the_rate_is_kept, uploads_at_once_share_the_rate_and_their_roots_keep_the_order,
+    a_client_whose_coordinator_is_gone_is_told]

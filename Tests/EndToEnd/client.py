@@ -5,7 +5,7 @@ import subprocess
 from daemon import CheckSkipped, expect
 
 # Exit statuses.
-DONE, REFUSED, PARTIAL, VERIFICATION_FAILED, NO_SPACE, CHANGED, INTERRUPTED = 0, 2, 3, 4, 5, 6, 130
+DONE, LOCAL, REFUSED, PARTIAL, VERIFICATION_FAILED, NO_SPACE, CHANGED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 
 
 class Client:

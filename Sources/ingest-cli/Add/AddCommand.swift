@@ -78,6 +78,13 @@ struct AddCommand: AsyncParsableCommand {
     @Option(help: "Most bytes to send in a second, such as 500KiB or 20MB.")
     var limitUpload: String?
 
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "Uploads at once, where there are several paths. Their lines may come mixed; with -Q, roots "
+                + "come in the order of the paths."))
+    var jobs = 1
+
     @Flag(help: "Print root, shards and the peers that would hold them; send nothing.")
     var dryRun = false
 
@@ -95,6 +102,7 @@ struct AddCommand: AsyncParsableCommand {
         if paths.count > 1, paths.contains("-") {
             throw ValidationError("- stands alone: standard input is an upload of its own")
         }
+        if jobs < 1 || jobs > 64 { throw ValidationError("--jobs is a number from 1 to 64") }
         if onlyHash && dryRun { throw ValidationError("give one of --only-hash and --dry-run") }
         if format == .car && (onlyHash || dryRun || wrapWithDirectory) {
             throw ValidationError(
@@ -106,15 +114,15 @@ struct AddCommand: AsyncParsableCommand {
     func run() async throws {
         let parameters = try addParameters()
         let inputs = try makeInputs()
+        let bar = ProgressBar(isWanted: progress)
         let isPartial =
             if onlyHash {
-                try await hash(inputs, parameters)
+                try await hash(inputs, parameters, bar)
             } else if dryRun {
-                try await DryRun(parameters: parameters, service: service).run(
-                    inputs, isProgressShown: isProgressShown)
+                try await DryRun(parameters: parameters, service: service).run(inputs, bar: bar)
             } else {
                 try await service.withClient { client in
-                    try await upload(inputs, parameters, client)
+                    try await upload(inputs, parameters, client, bar)
                 }
             }
         if isPartial { throw CommandOutcome(.partial, nil) }
@@ -157,13 +165,11 @@ struct AddCommand: AsyncParsableCommand {
         service.isJSON ? .json : quieter ? .rootOnly : quiet ? .quiet : .full
     }
 
-    private var isProgressShown: Bool {
-        progress ?? (Console.shared.errorIsTerminal && environment("TERM") != "dumb")
-    }
-
     // MARK: Adding
 
-    private func hash(_ inputs: [AddInput], _ parameters: AddParameters) async throws -> Bool {
+    private func hash(
+        _ inputs: [AddInput], _ parameters: AddParameters, _ bar: ProgressBar
+    ) async throws -> Bool {
         let workshop = try ImportWorkshop()
         var isPartial = false
         for input in inputs {
@@ -174,8 +180,7 @@ struct AddCommand: AsyncParsableCommand {
                 pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: log),
                 meter: meter)
             // Walking first would cost more than the bar is worth here.
-            let (root, omissions) = try await showingProgress(
-                meter, totalByteCount: nil, isShown: isProgressShown, job.run)
+            let (root, omissions) = try await bar.showing(meter, totalByteCount: nil, job.run)
             try log.close(root)
             if report(omissions) { isPartial = true }
         }
@@ -184,25 +189,27 @@ struct AddCommand: AsyncParsableCommand {
     }
 
     private func upload(
-        _ inputs: [AddInput], _ parameters: AddParameters, _ client: ServiceClient
+        _ inputs: [AddInput], _ parameters: AddParameters, _ client: ServiceClient,
+        _ bar: ProgressBar
     ) async throws -> Bool {
+        let pace = try bytesPerSecond().map(SendPace.init)
         if format == .car {
-            for input in inputs { try await uploadArchive(input, parameters, client) }
+            for input in inputs { try await uploadArchive(input, parameters, client, bar, pace) }
             return false
         }
         let workshop = try ImportWorkshop()
-        var isPartial = false
-        for input in inputs {
-            let omissions = try await makeUpload(input, parameters, client, workshop).run()
-            if report(omissions) { isPartial = true }
+        let uploads = try inputs.map {
+            try makeUpload($0, parameters, client, workshop, bar, pace)
         }
+        let isPartial = try await UploadQueue(uploads: uploads, jobs: jobs, style: style)
+            .run(report)
         reportProfile(parameters)
         return isPartial
     }
 
     private func makeUpload(
         _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient,
-        _ workshop: ImportWorkshop
+        _ workshop: ImportWorkshop, _ bar: ProgressBar, _ pace: SendPace?
     ) throws -> SourceUpload {
         guard let patience = GoDuration.parse(retryFor), patience >= .zero else {
             throw CommandOutcome(
@@ -211,9 +218,8 @@ struct AddCommand: AsyncParsableCommand {
         }
         return SourceUpload(
             input: input, parameters: parameters, client: client, workshop: workshop, style: style,
-            isProgressShown: isProgressShown, resume: resume,
-            identity: try identity(of: input, client), patience: patience,
-            bytesPerSecond: try bytesPerSecond())
+            bar: bar, resume: resume, identity: try identity(of: input, client),
+            patience: patience, pace: pace)
     }
 
     private func bytesPerSecond() throws -> Int? {
@@ -248,16 +254,16 @@ struct AddCommand: AsyncParsableCommand {
     }
 
     private func uploadArchive(
-        _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient
+        _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient,
+        _ bar: ProgressBar, _ pace: SendPace?
     ) async throws {
         let writer = MultipartWriter.random()
         let meter = ProgressMeter()
         let body = try ArchiveBody(input, writer, meter: meter)
-        let answer = try await showingProgress(
-            meter, totalByteCount: body.contentByteCount, isShown: isProgressShown
-        ) {
+        let answer = try await bar.showing(meter, totalByteCount: body.contentByteCount) {
             try await client.add(
-                parameters, contentType: writer.contentType, byteCount: body.byteCount, body: body)
+                parameters, contentType: writer.contentType, byteCount: body.byteCount,
+                body: Throttle.body(body, pace))
         }
         guard let root = body.roots?.first else {
             throw ClientError.notUnderstood(

@@ -10,7 +10,7 @@ struct DryRun {
     let service: ServiceOptions
 
     /// - Returns: Whether something had to be left out.
-    func run(_ inputs: [AddInput], isProgressShown: Bool) async throws -> Bool {
+    func run(_ inputs: [AddInput], bar: ProgressBar) async throws -> Bool {
         let workshop = try ImportWorkshop()
         var isPartial = false
         for input in inputs {
@@ -20,8 +20,7 @@ struct DryRun {
                 input: input,
                 pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: sink),
                 meter: meter)
-            let (root, omissions) = try await showingProgress(
-                meter, totalByteCount: nil, isShown: isProgressShown, job.run)
+            let (root, omissions) = try await bar.showing(meter, totalByteCount: nil, job.run)
             if omissions.contains(where: { !$0.specialPaths.isEmpty }) { isPartial = true }
             var plan = try sink.finish(root: root.cid)
             let peers = try await place(&plan)

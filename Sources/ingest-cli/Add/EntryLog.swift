@@ -31,9 +31,14 @@ final class EntryLog: BlockSink {
 
     /// Prints the root; nothing else must have been held back.
     func close(_ root: ImportedEntry) throws {
+        try closeBefore(root)
+        try print(root)
+    }
+
+    /// Leaves only the root to be printed.
+    func closeBefore(_ root: ImportedEntry) throws {
         if let held, style != .rootOnly, held != root { try print(held) }
         held = nil
-        try print(root)
     }
 
     private func print(_ entry: ImportedEntry) throws {

@@ -33,9 +33,7 @@ struct GetCommand: AsyncParsableCommand {
         let path = try ContentPath(content)
         try await service.withClient { client in
             let meter = ProgressMeter()
-            let isShown =
-                progress ?? (Console.shared.errorIsTerminal && environment("TERM") != "dumb")
-            try await showingProgress(meter, totalByteCount: nil, isShown: isShown) {
+            try await ProgressBar(isWanted: progress).showing(meter, totalByteCount: nil) {
                 try await get(path, client, meter)
             }
         }

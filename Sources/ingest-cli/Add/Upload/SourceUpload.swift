@@ -17,15 +17,20 @@ struct SourceUpload {
     let client: ServiceClient
     let workshop: ImportWorkshop
     let style: AddOutputStyle
-    let isProgressShown: Bool
+    let bar: ProgressBar
     let resume: AddCommand.Resume
     /// Where an open upload of this source may be remembered: what makes it the same.
     let identity: [String]
     let patience: Duration
-    let bytesPerSecond: Int?
+    let pace: SendPace?
 
-    /// - Returns: What was left out.
-    func run() async throws -> [WalkOmissions] {
+    struct Outcome {
+        let root: ImportedEntry
+        let omissions: [WalkOmissions]
+    }
+
+    /// Uploads, and prints all entries but the root.
+    func run() async throws -> Outcome {
         let manifest = try input.makeManifest(MultipartWriter(seed: (0, 0)))
         guard let manifest, resume == .auto, manifest.formByteCount >= Self.resumableByteCount
         else {
@@ -40,8 +45,8 @@ struct SourceUpload {
         let body = try makeBody(writer, manifest, meter, log)
         var upload = known?.upload
         do {
-            let root = try await showingProgress(
-                meter, totalByteCount: Int(manifest.formByteCount), isShown: isProgressShown
+            let root = try await bar.showing(
+                meter, totalByteCount: Int(manifest.formByteCount)
             ) {
                 let id: String
                 if let known {
@@ -58,16 +63,16 @@ struct SourceUpload {
                 }
                 let answer = try await ResumingTransfer(
                     client: client, upload: id, byteCount: manifest.formByteCount, body: body,
-                    outgoing: throttled(body), meter: meter, patience: patience,
-                    isWatched: isProgressShown
+                    outgoing: Throttle.body(body, pace), meter: meter, patience: patience,
+                    isWatched: bar.isShown
                 ).run()
                 let root = try await body.finish()
                 try memory?.remove()
                 try Self.check(answer, is: root.cid)
                 return root
             }
-            try log.close(root)
-            return body.omissions
+            try log.closeBefore(root)
+            return Outcome(root: root, omissions: body.omissions)
         } catch {
             await body.abandon()
             if let upload { throw try await outcome(of: error, upload, memory) }
@@ -75,29 +80,28 @@ struct SourceUpload {
         }
     }
 
-    private func inOneRequest(_ manifest: SourceManifest?) async throws -> [WalkOmissions] {
+    private func inOneRequest(_ manifest: SourceManifest?) async throws -> Outcome {
         let writer = MultipartWriter.random()
         let meter = ProgressMeter()
         let log = EntryLog(style)
         let body = try makeBody(writer, manifest, meter, log)
         do {
-            let root = try await showingProgress(
-                meter, totalByteCount: manifest.map { Int($0.formByteCount) },
-                isShown: isProgressShown
+            let root = try await bar.showing(
+                meter, totalByteCount: manifest.map { Int($0.formByteCount) }
             ) {
                 let answer = try await client.add(
                     parameters, contentType: writer.contentType, byteCount: manifest?.formByteCount,
-                    body: throttled(body))
+                    body: Throttle.body(body, pace))
                 let root = try await body.finish()
                 try Self.check(answer, is: root.cid)
                 return root
             }
-            try log.close(root)
+            try log.closeBefore(root)
+            return Outcome(root: root, omissions: body.omissions)
         } catch {
             await body.abandon()
             throw error
         }
-        return body.omissions
     }
 
     private func makeBody(
@@ -108,10 +112,6 @@ struct SourceUpload {
             pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: log),
             meter: meter
         ) { [input] in try FormReader(input, writer, manifest) }
-    }
-
-    private func throttled(_ body: UploadBody) -> any RequestBodySource {
-        bytesPerSecond.map { Throttle(body, bytesPerSecond: $0) } ?? body
     }
 
     static func check(_ answer: AddedOutput, is root: CID) throws {
