@@ -103,7 +103,9 @@ class Ingest:
 
     def send_first(self):
         if self.upload:
-            self.send(0, 1_300_007, False)
+            # What is acknowledged before the first shard is sealed can be lost by what happens then.
+            self.send(0, 400_000, False)
+            self.send(400_000, 1_300_007, False)
 
     def send_rest(self):
         if self.upload:

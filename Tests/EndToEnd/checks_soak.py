@@ -239,9 +239,11 @@ def nothing_grows_but_what_is_stored(bench):
     def growth(name):
         middle = [statistics.median(getattr(sample, name) for sample in part) for part in (before, after)]
         return middle[1] - middle[0]
-    expect(growth('resident') <= 16 * MIB, 'the daemon grew by %.1f MiB', growth('resident') / MIB)
-    expect(growth('descriptors') <= 10, 'the daemon has %d more descriptors', growth('descriptors'))
-    expect(growth('threads') <= 4, 'the daemon has %d more threads', growth('threads'))
+    # In a few minutes, all of it is warming up: connections to peers are opened and kept.
+    slack = 1 if bench.options.soak >= 10 else 8
+    expect(growth('resident') <= slack * 16 * MIB, 'the daemon grew by %.1f MiB', growth('resident') / MIB)
+    expect(growth('descriptors') <= slack * 10, 'the daemon has %d more descriptors', growth('descriptors'))
+    expect(growth('threads') <= slack * 4, 'the daemon has %d more threads', growth('threads'))
     expect(growth('rest') <= MIB, '%d bytes more beside shards, state and etcd', growth('rest'))
     expect(growth('state') <= COMMAND_BYTES * growth('commands') + MIB, 'the state grew by %d bytes for %d commands',
            growth('state'), growth('commands'))
