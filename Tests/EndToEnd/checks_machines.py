@@ -302,7 +302,8 @@ def cut_one_off(bench, choose):
 def cut_off_during_an_upload(cluster, history, coordinator, name, is_near, delay=None):
     """The coordinator of an upload is alone until this ends: once `is_near` is true of another peer, before the rest of
     the body or `delay` seconds after. Yields the upload's future, which is done in the end."""
-    content = Held(random_bytes(name, 3 * SHARD_BYTES))
+    # What is being hashed, some 8 MiB, is cut into shards only when more of the body comes.
+    content = Held(random_bytes(name, 6 * SHARD_BYTES))
     others = [machine.peer for machine in cluster.others(coordinator)]
     with concurrent.futures.ThreadPoolExecutor(1) as beside:
         upload = beside.submit(history.upload, name, {'f': content}, coordinator.number, **copies(2))
