@@ -157,11 +157,11 @@ class Work:
                 time.sleep(0.3)
                 with contextlib.suppress(WireError, OSError):
                     answer = peer.api.request('HEAD', upload.path)
-                    if answer.status == 404:
-                        self.counts['refused'] += 1
-                        return None
+                    assert answer.status not in (404, 410), 'an upload is gone: %s' % answer
                     if answer.status == 200:
-                        offset = int(answer.headers['upload-offset'])
+                        found = int(answer.headers['upload-offset'])
+                        assert found >= offset, '%d bytes were acknowledged, %d are there' % (offset, found)
+                        offset = found
                         if 'upload-root' in answer.headers:
                             self.counts['uploads in pieces'] += 1
                             return answer.headers['upload-root']
