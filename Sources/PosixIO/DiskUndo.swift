@@ -46,9 +46,10 @@
         /// - Parameter directory: Of the same file system; has what is kept, and what a killed process left.
         init(in directory: String) {
             self.directory = directory
-            guard let data = FileManager.default.contents(atPath: savedPath),
-                let saved = try? JSONDecoder().decode(Saved.self, from: data)
-            else { return }
+            guard let data = FileManager.default.contents(atPath: savedPath) else { return }
+            guard let saved = try? JSONDecoder().decode(Saved.self, from: data) else {
+                preconditionFailure("what a killed process left is not readable")
+            }
             unlink(savedPath)
             formers = saved.formers
             for (id, path) in saved.files { numbers[id] = open(path, O_RDWR | O_CLOEXEC) }
@@ -67,9 +68,9 @@
                         AT_FDCWD, "/proc/self/fd/\(number)", AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0
                 if isLinked { saved.files[id] = path }
             }
-            let data = try? JSONEncoder().encode(saved)
-            let isSaved = FileManager.default.createFile(atPath: savedPath, contents: data)
-            precondition(isSaved, "what a killed process leaves is not kept")
+            guard let data = try? JSONEncoder().encode(saved),
+                FileManager.default.createFile(atPath: savedPath, contents: data)
+            else { preconditionFailure("what a killed process leaves is not kept") }
         }
 
         /// Before a change: keeps what it replaces.
