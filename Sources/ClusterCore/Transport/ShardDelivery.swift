@@ -156,19 +156,8 @@ package struct ShardDelivery: Sendable {
         return await withTaskGroup(of: (PeerID, Receipt?).self) { group in
             for other in work.others {
                 group.addTask {
-                    do {
-                        return (
-                            other.peer,
-                            try await client.put(
-                                shard, allocationVersion: work.allocationVersion,
-                                minimumIndex: work.index, on: other)
-                        )
-                    } catch {
-                        peer.log.warning(
-                            "a shard did not reach a peer",
-                            metadata: ["shard": "\(shard.description.cid)", "error": "\(error)"])
-                        return (other.peer, nil)
-                    }
+                    let receipt = await send(shard, work, to: other, through: client)
+                    return (other.peer, receipt)
                 }
             }
             var arrived: [PeerID: Receipt] = [:]
@@ -177,6 +166,22 @@ package struct ShardDelivery: Sendable {
                 if let receipt { arrived[member] = receipt } else { lost.insert(member) }
             }
             return (arrived, lost)
+        }
+    }
+
+    /// - Returns: Nothing when it did not get there.
+    private func send(
+        _ shard: OutgoingShard, _ work: Work, to other: PeerRecord, through client: PeerClient
+    ) async -> Receipt? {
+        do {
+            return try await client.put(
+                shard, allocationVersion: work.allocationVersion, minimumIndex: work.index,
+                on: other)
+        } catch {
+            peer.log.warning(
+                "a shard did not reach a peer",
+                metadata: ["shard": "\(shard.description.cid)", "error": "\(error)"])
+            return nil
         }
     }
 

@@ -17,7 +17,8 @@ struct LocalImport {
                 omissions.append(walk.omissions)
             }
             if let path = try input.standardInputPath() { try await addStandardInput(path) }
-            return (try await pipeline.finish(), omissions)
+            let root = try await pipeline.finish()
+            return (root, omissions)
         } catch {
             await pipeline.abandon()
             throw error

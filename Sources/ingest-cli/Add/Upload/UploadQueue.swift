@@ -7,6 +7,8 @@ struct UploadQueue {
     let jobs: Int
     let style: AddOutputStyle
 
+    private typealias Ended = (index: Int, result: Result<SourceUpload.Outcome, any Error>)
+
     /// - Parameter report: Tells what was left out; whether that makes the add partial.
     /// - Returns: Whether one was partial.
     /// - Throws: What failed first; the others are told.
@@ -14,21 +16,10 @@ struct UploadQueue {
         var isPartial = false
         var failures: [any Error] = []
         var roots = OrderedRoots(count: uploads.count, style: style)
-        try await withThrowingTaskGroup(of: (Int, Result<SourceUpload.Outcome, any Error>).self) {
-            group in
-            var begun = 0
-            func beginNext() {
-                guard begun < uploads.count, failures.isEmpty else { return }
-                group.addTask { [upload = uploads[begun], begun] in
-                    do {
-                        return (begun, .success(try await upload.run()))
-                    } catch {
-                        return (begun, .failure(error))
-                    }
-                }
-                begun += 1
-            }
-            for _ in 0..<jobs { beginNext() }
+        try await withThrowingTaskGroup(of: Ended.self) { group in
+            var waiting = uploads.indices
+            for index in waiting.prefix(jobs) { begin(index, in: &group) }
+            waiting = waiting.dropFirst(jobs)
             while let (index, result) = try await group.next() {
                 switch result {
                 case .success(let outcome):
@@ -36,11 +27,10 @@ struct UploadQueue {
                     if report(outcome.omissions) { isPartial = true }
                 case .failure(let error): failures.append(error)
                 }
-                beginNext()
+                if failures.isEmpty, let next = waiting.popFirst() { begin(next, in: &group) }
             }
-            if begun < uploads.count {
-                Console.shared.printError(
-                    "ingest-cli: \(uploads.count - begun) more were not begun")
+            if !waiting.isEmpty {
+                Console.shared.printError("ingest-cli: \(waiting.count) more were not begun")
             }
         }
         try roots.close()
@@ -51,6 +41,19 @@ struct UploadQueue {
             }
         }
         throw first
+    }
+
+    private func begin(_ index: Int, in group: inout ThrowingTaskGroup<Ended, any Error>) {
+        let upload = uploads[index]
+        group.addTask {
+            let result: Result<SourceUpload.Outcome, any Error>
+            do {
+                result = .success(try await upload.run())
+            } catch {
+                result = .failure(error)
+            }
+            return (index, result)
+        }
     }
 }
 
