@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from daemon import CheckSkipped, expect
+from daemon import CheckSkipped, end_of, expect
 
 # Exit statuses.
 DONE, LOCAL, REFUSED, PARTIAL, VERIFICATION_FAILED, NO_SPACE, CHANGED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
@@ -42,5 +42,5 @@ class Command:
         out, error = (text.decode('utf-8', 'replace') for text in self.process.communicate())
         wanted, found = status if isinstance(status, tuple) else (status,), self.process.returncode
         expect(found in wanted, 'ingest-cli %s ended with %d, not %s: %s', ' '.join(self.words[1:]), found,
-               ' or '.join(map(str, wanted)), (error or out)[-2000:])
+               ' or '.join(map(str, wanted)), end_of((error or out).splitlines(keepends=True), 30))
         return out, error

@@ -37,6 +37,15 @@ def eventually(condition, message):
     return outcome
 
 
+def end_of(log, count):
+    """The last lines of a log; and if a program crashed, where that was."""
+    _, crash, after = ''.join(log).rpartition('*** Program crashed')
+    if not crash:
+        return ''.join(log[-count:])
+    threads = after.partition('\nRegisters:')[0].split('\nThread ')
+    return crash + '\nThread '.join(threads[:1] + [one for one in threads if ' crashed:\n' in one])
+
+
 class Daemon:
     """One data directory and the process on it, which may be ended and started again."""
     # Words before the program on the command line: another program that starts it.
@@ -85,7 +94,7 @@ class Daemon:
 
     @property
     def log_text(self):
-        return ''.join(self.log[-30:])
+        return end_of(self.log, 30)
 
     @property
     def last_words(self):
@@ -93,7 +102,7 @@ class Daemon:
         if self._last_words:
             return self._last_words
         status = self.process.poll() if self.process else 'never started'
-        return ['%s %s\n' % (self.directory.name, 'runs' if status is None else 'has ended: %s' % status), *self.log[-15:]]
+        return ['%s %s\n' % (self.directory.name, 'runs' if status is None else 'has ended: %s' % status), end_of(self.log, 15)]
 
     def keep_last_words(self):
         self._last_words = self.last_words

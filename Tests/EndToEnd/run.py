@@ -76,7 +76,7 @@ class Bench:
 
     @property
     def logs(self):
-        return ''.join('    | %s' % line for daemon in self._daemons for line in daemon.last_words)
+        return ''.join('    | %s' % line for daemon in self._daemons for line in ''.join(daemon.last_words).splitlines(keepends=True))
 
 
 def perform(check, options):
