@@ -13,10 +13,12 @@ package enum UploadPosition: Equatable, Sendable {
 extension ServiceClient {
     /// Opens an upload of a form.
     ///
-    /// - Parameter byteCount: Length of the whole body; the service checks for room.
+    /// - Parameters:
+    ///   - byteCount: Length of the whole body; the service checks for room.
+    ///   - key: With the same one it is the same upload, however often this is called.
     /// - Returns: The upload's ID.
     package func openUpload(
-        _ parameters: AddParameters, contentType: String, byteCount: UInt64
+        _ parameters: AddParameters, contentType: String, byteCount: UInt64, key: String
     ) async throws -> String {
         let format = QueryItem(name: "format", value: UploadParameters.Format.multipart.rawValue)
         var request = request(
@@ -25,6 +27,7 @@ extension ServiceClient {
         request.headers.replaceOrAdd(name: "Content-Type", value: contentType)
         request.headers.replaceOrAdd(name: "Upload-Length", value: "\(byteCount)")
         request.headers.replaceOrAdd(name: "Upload-Complete", value: "?0")
+        request.headers.replaceOrAdd(name: "Idempotency-Key", value: key)
         let response = try await execute(request)
         guard let id = response.headers.first(name: "Upload-ID") else {
             throw ClientError.notUnderstood(

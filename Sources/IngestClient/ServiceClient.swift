@@ -23,6 +23,8 @@ package final class ServiceClient: Sendable {
                 connect: .seconds(10), read: TimeAmount(configuration.idleTimeout),
                 write: TimeAmount(configuration.idleTimeout)))
         settings.httpVersion = .http1Only
+        // A service that is not there is told at once; who waits for one says for how long.
+        settings.connectionPool.retryConnectionEstablishment = false
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 16
         // Answers carry whole datasets: large receives cost a third of small ones.
         settings.http1_1ConnectionDebugInitializer = { channel in

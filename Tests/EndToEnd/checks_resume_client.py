@@ -24,6 +24,8 @@ class CountingProxy:
     def __init__(self, target):
         self.target = target
         self.sent, self._action, self._lock, self._pairs = 0, None, threading.Lock(), set()
+        # Answers that will not come through.
+        self.to_lose = 0
         self._listener = socket.create_server(('127.0.0.1', 0))
         self.address = 'http://127.0.0.1:%d' % self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -68,6 +70,8 @@ class CountingProxy:
             while data := source.recv(1 << 16):
                 if is_request:
                     self._count(len(data))
+                elif self._loses():
+                    break
                 sink.sendall(data)
         for end in source, sink:
             with contextlib.suppress(OSError):
@@ -81,6 +85,11 @@ class CountingProxy:
                 (_, action), self._action = self._action, None
         if action:
             action()
+
+    def _loses(self):
+        with self._lock:
+            self.to_lose -= 1
+            return self.to_lose >= 0
 
 
 def make_source(bench, label, size=SOURCE_BYTES):
@@ -146,6 +155,35 @@ def the_client_goes_on_whatever_is_killed(bench):
     bench.note = '%s in %d uploads; %.1f MiB sent again for a fault in the mean' % (
         ', '.join('%d %s' % (count, what) for what, count in faults.items()), rounds,
         sum(resent) / MIB / max(1, sum(faults.values())))
+
+
+def the_first_requests_of_an_add_are_tried_again(bench):
+    """Before an upload is open, too; and what is so short that it goes as one request."""
+    with bench.daemon() as daemon, CountingProxy(daemon) as proxy:
+        client = Client(bench, daemon.api)
+        for size in 50_000, SOURCE_BYTES:
+            for loses_answer in False, True:
+                source = make_source(bench, 'first %d %s' % (size, loses_answer), size)
+                wanted = client.add('--only-hash', source)
+                if loses_answer:
+                    proxy.to_lose = 1
+                else:
+                    proxy.at(proxy.sent + 1, proxy.cut)
+                out, error = client.run('add', '-Q', source, address=proxy.address)
+                expect(out.split() == [wanted], 'the root is %s, not %s', out, wanted)
+                expect('going on in' in error, 'nothing was tried again: %s', error)
+                # A second upload would stay open.
+                expect(not daemon.api.get_lines('/uploads'), 'an upload stays open')
+                daemon.expect_agreement()
+        proxy.at(proxy.sent + 1, proxy.cut)
+        _, error = client.run('add', '-Q', '--resume', 'never', source, status=LOCAL, address=proxy.address)
+        expect('was lost' in error, 'a request that is not tried again: %s', error)
+        with socket.create_server(('127.0.0.1', 0)) as place:
+            nobody = 'http://127.0.0.1:%d' % place.getsockname()[1]
+        _, error = client.run('add', '-Q', source, status=LOCAL, address=nobody)
+        expect('start ingestd there' in error and 'going on' not in error, 'without a service: %s', error)
+        _, error = client.run('add', '-Q', '--retry-for', '1s', source, status=LOCAL, address=nobody)
+        expect('start ingestd there' in error and 'going on' in error, 'a service that is waited for: %s', error)
 
 
 def an_interrupted_add_says_how_to_go_on(bench):
@@ -269,6 +307,7 @@ def a_client_whose_coordinator_is_gone_is_told(bench):
 
 
 CHECKS = [
-    the_client_goes_on_whatever_is_killed, an_interrupted_add_says_how_to_go_on, a_source_that_changes_is_named,
+    the_client_goes_on_whatever_is_killed, the_first_requests_of_an_add_are_tried_again,
+    an_interrupted_add_says_how_to_go_on, a_source_that_changes_is_named,
     a_limit_to_the_rate_is_kept, uploads_at_once_share_the_rate_and_their_roots_keep_the_order,
     a_client_whose_coordinator_is_gone_is_told]

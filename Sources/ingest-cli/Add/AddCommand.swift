@@ -72,8 +72,11 @@ struct AddCommand: AsyncParsableCommand {
                 + "never sends one request."))
     var resume = Resume.auto
 
-    @Option(help: "How long to try again while nothing gets through, such as 90s or 1h.")
-    var retryFor = "10m"
+    @Option(
+        help: ArgumentHelp(
+            "How long to try again while nothing gets through, such as 90s or 1h. Default: 10m, but not at "
+                + "all while a service cannot be reached that has never answered."))
+    var retryFor: String?
 
     @Option(help: "Most bytes to send in a second, such as 500KiB or 20MB.")
     var limitUpload: String?
@@ -211,15 +214,20 @@ struct AddCommand: AsyncParsableCommand {
         _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient,
         _ workshop: ImportWorkshop, _ bar: ProgressBar, _ pace: SendPace?
     ) throws -> SourceUpload {
+        return SourceUpload(
+            input: input, parameters: parameters, client: client, workshop: workshop, style: style,
+            bar: bar, resume: resume, identity: try identity(of: input, client),
+            retries: try retries(), pace: pace)
+    }
+
+    private func retries() throws -> Retries {
+        guard let retryFor else { return Retries(patience: .seconds(600), waitsForService: false) }
         guard let patience = GoDuration.parse(retryFor), patience >= .zero else {
             throw CommandOutcome(
                 .local, "--retry-for \(retryFor) is not a span of time; write one such as 90s or 1h"
             )
         }
-        return SourceUpload(
-            input: input, parameters: parameters, client: client, workshop: workshop, style: style,
-            bar: bar, resume: resume, identity: try identity(of: input, client),
-            patience: patience, pace: pace)
+        return Retries(patience: patience, waitsForService: true)
     }
 
     private func bytesPerSecond() throws -> Int? {

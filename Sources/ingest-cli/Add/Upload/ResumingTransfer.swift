@@ -10,8 +10,7 @@ struct ResumingTransfer {
     /// The body as it is sent: the same, or slowed down.
     let outgoing: any RequestBodySource
     let meter: ProgressMeter
-    /// How long nothing may get through.
-    let patience: Duration
+    let retries: Retries
     /// Somebody looks at the meter.
     let isWatched: Bool
 
@@ -19,10 +18,8 @@ struct ResumingTransfer {
     /// - Throws: What trying again would not change; and what happened last, when nothing got through for
     ///   too long.
     func run() async throws -> AddedOutput {
-        var backoff = Backoff()
-        var random = SystemRandomNumberGenerator()
+        var retries = retries
         var best: UInt64 = 0
-        var lastProgress = ContinuousClock.now
         while true {
             do {
                 switch try await client.position(of: upload) {
@@ -33,22 +30,14 @@ struct ResumingTransfer {
                 case .open(let offset):
                     meter.storedByteCount = Int(offset)
                     if offset > best {
-                        (best, lastProgress) = (offset, .now)
-                        backoff.reset()
+                        best = offset
+                        retries.noteProgress()
                     }
                     try await body.begin(at: offset)
                     return try await send(from: offset)
                 }
             } catch let error as ClientError {
-                guard error.isPassing, lastProgress.duration(to: .now) < patience else {
-                    throw error
-                }
-                let wait = backoff.wait(using: &random)
-                let seconds =
-                    Double(wait.components.attoseconds) / 1e18 + Double(wait.components.seconds)
-                Console.shared.printError(
-                    "ingest-cli: \(error.cause); going on in \(Int(seconds.rounded(.up))) s")
-                try await Task.sleep(for: wait)
+                try await retries.wait(after: error)
             }
         }
     }

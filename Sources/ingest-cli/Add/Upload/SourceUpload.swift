@@ -21,7 +21,7 @@ struct SourceUpload {
     let resume: AddCommand.Resume
     /// Where an open upload of this source may be remembered: what makes it the same.
     let identity: [String]
-    let patience: Duration
+    let retries: Retries
     let pace: SendPace?
 
     struct Outcome {
@@ -44,6 +44,7 @@ struct SourceUpload {
         let log = EntryLog(style)
         let body = try makeBody(writer, manifest, meter, log)
         var upload = known?.upload
+        var retries = retries
         do {
             let root = try await bar.showing(
                 meter, totalByteCount: Int(manifest.formByteCount)
@@ -52,18 +53,21 @@ struct SourceUpload {
                 if let known {
                     id = known.upload
                 } else {
-                    id = try await client.openUpload(
-                        parameters, contentType: writer.contentType,
-                        byteCount: manifest.formByteCount)
+                    id = try await retries.run {
+                        try await client.openUpload(
+                            parameters, contentType: writer.contentType,
+                            byteCount: manifest.formByteCount, key: "\(seed[0])-\(seed[1])")
+                    }
                     upload = id
                     try memory?.save(
                         SavedUpload(
                             upload: id, seed: seed, formByteCount: manifest.formByteCount,
                             fingerprints: manifest.fingerprints))
                 }
+                retries.noteProgress()
                 let answer = try await ResumingTransfer(
                     client: client, upload: id, byteCount: manifest.formByteCount, body: body,
-                    outgoing: Throttle.body(body, pace), meter: meter, patience: patience,
+                    outgoing: Throttle.body(body, pace), meter: meter, retries: retries,
                     isWatched: bar.isShown
                 ).run()
                 let root = try await body.finish()
@@ -80,7 +84,9 @@ struct SourceUpload {
         }
     }
 
+    /// - Parameter manifest: What can be read again is sent again after a failure that passes.
     private func inOneRequest(_ manifest: SourceManifest?) async throws -> Outcome {
+        var retries = retries
         let writer = MultipartWriter.random()
         let meter = ProgressMeter()
         let log = EntryLog(style)
@@ -89,9 +95,20 @@ struct SourceUpload {
             let root = try await bar.showing(
                 meter, totalByteCount: manifest.map { Int($0.formByteCount) }
             ) {
-                let answer = try await client.add(
-                    parameters, contentType: writer.contentType, byteCount: manifest?.formByteCount,
-                    body: Throttle.body(body, pace))
+                let send = {
+                    try await client.add(
+                        parameters, contentType: writer.contentType,
+                        byteCount: manifest?.formByteCount, body: Throttle.body(body, pace))
+                }
+                let answer =
+                    if manifest == nil || resume == .never {
+                        try await send()
+                    } else {
+                        try await retries.run {
+                            try await body.begin(at: 0)
+                            return try await send()
+                        }
+                    }
                 let root = try await body.finish()
                 try Self.check(answer, is: root.cid)
                 return root
@@ -149,7 +166,8 @@ struct SourceUpload {
             return nil
         }
         do {
-            switch try await client.position(of: saved.upload) {
+            var retries = retries
+            switch try await retries.run({ try await client.position(of: saved.upload) }) {
             case .complete:
                 Console.shared.printError("ingest-cli: upload \(saved.upload) is complete")
             case .open(let offset):

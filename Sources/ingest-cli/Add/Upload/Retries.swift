@@ -1,0 +1,49 @@
+import IngestClient
+
+/// Tries again what fails for a passing reason, until nothing has got through for too long.
+struct Retries {
+    /// How long nothing may get through.
+    let patience: Duration
+    /// A service that cannot be reached is waited for. Before it has answered at all it may as well be
+    /// that there is none.
+    var waitsForService: Bool
+    private var backoff = Backoff()
+    private var random = SystemRandomNumberGenerator()
+    private var lastProgress = ContinuousClock.now
+
+    init(patience: Duration, waitsForService: Bool) {
+        self.patience = patience
+        self.waitsForService = waitsForService
+    }
+
+    /// Something got through.
+    mutating func noteProgress() {
+        lastProgress = .now
+        waitsForService = true
+        backoff.reset()
+    }
+
+    /// Waits until the time to try again has come.
+    ///
+    /// - Throws: `error`, when trying again would not change it, or nothing got through for too long.
+    mutating func wait(after error: ClientError) async throws {
+        if case .unreachable = error, !waitsForService { throw error }
+        guard error.isPassing, lastProgress.duration(to: .now) < patience else { throw error }
+        let wait = backoff.wait(using: &random)
+        let seconds = Double(wait.components.attoseconds) / 1e18 + Double(wait.components.seconds)
+        Console.shared.printError(
+            "ingest-cli: \(error.cause); going on in \(Int(seconds.rounded(.up))) s")
+        try await Task.sleep(for: wait)
+    }
+
+    /// Does what does no harm when it is done twice, until it works.
+    mutating func run<Result>(_ attempt: () async throws -> Result) async throws -> Result {
+        while true {
+            do {
+                return try await attempt()
+            } catch let error as ClientError {
+                try await wait(after: error)
+            }
+        }
+    }
+}
