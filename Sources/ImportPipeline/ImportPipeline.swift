@@ -482,8 +482,14 @@ package enum ImportPipelineError: Error, CustomStringConvertible {
 
 /// What is new since the checkpoint before, and what was handed in and is settled by no record yet.
 package struct ImportCheckpoint: Sendable {
-    /// Encoded `ImportRecord`s.
+    /// Encoded `ImportRecord`s, or `ArchiveRecord`s.
     package let records: [UInt8]
-    /// Content of the open file behind its last settled chunk: at most two chunks.
+    /// Content of the open file behind its last settled chunk: at most two chunks. Of an archive, what is
+    /// there of the block that has begun.
     package let tail: [UInt8]
+
+    package init(records: [UInt8], tail: [UInt8]) {
+        self.records = records
+        self.tail = tail
+    }
 }

@@ -13,15 +13,8 @@ package enum ImportRecord: Equatable, Sendable {
     case symlink(ImportPath, target: [UInt8], EntryMetadata)
 
     /// - Throws: `ImportRecordError` when the bytes are not those of records.
-    package static func decodeAll(_ bytes: UnsafeRawBufferPointer) throws -> [ImportRecord] {
-        var cursor = ByteCursor(bytes)
-        var records: [ImportRecord] = []
-        do {
-            while !cursor.isAtEnd { records.append(try decode(&cursor)) }
-        } catch {
-            throw ImportRecordError(offset: cursor.position)
-        }
-        return records
+    package static func decodeAll(_ bytes: [UInt8]) throws -> [ImportRecord] {
+        try ImportRecordError.decodingAll(bytes, decode)
     }
 
     package func append(to bytes: inout [UInt8]) {
@@ -116,5 +109,22 @@ package enum ImportRecord: Equatable, Sendable {
 package struct ImportRecordError: Error, CustomStringConvertible {
     let offset: Int
 
+    package init(offset: Int) { self.offset = offset }
+
     package var description: String { "at byte \(offset) is no record of an import" }
+
+    static func decodingAll<Record>(
+        _ bytes: [UInt8], _ decode: (inout ByteCursor) throws -> Record
+    ) throws -> [Record] {
+        try bytes.withUnsafeBytes { bytes in
+            var cursor = ByteCursor(bytes)
+            var records: [Record] = []
+            do {
+                while !cursor.isAtEnd { records.append(try decode(&cursor)) }
+            } catch {
+                throw ImportRecordError(offset: cursor.position)
+            }
+            return records
+        }
+    }
 }

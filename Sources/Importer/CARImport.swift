@@ -28,12 +28,33 @@ package struct CARImport {
 
         /// Length of the file below, `nil` when the root is none.
         package let fileByteCount: Int?
+
+        package init(
+            cid: CID, kind: EntryKind?, cumulativeByteCount: UInt64, fileByteCount: Int?
+        ) {
+            self.cid = cid
+            self.kind = kind
+            self.cumulativeByteCount = cumulativeByteCount
+            self.fileByteCount = fileByteCount
+        }
+    }
+
+    /// What is taken from a block: with it, the block can be added again without its bytes.
+    package struct Facts: Equatable, Sendable {
+        package let links: [CID]
+        /// What the block says of those roots that it is.
+        package let roots: [Root]
+
+        package init(links: [CID], roots: [Root]) {
+            self.links = links
+            self.roots = roots
+        }
     }
 
     /// What `add` did with a block.
     package enum Addition: Equatable, Sendable {
         /// To be stored.
-        case new
+        case new(Facts)
         /// Added before, under this CID or the other CID version.
         case duplicate
         /// An identity CID: there is nothing to store.
@@ -99,16 +120,30 @@ package struct CARImport {
         let state = try lookup(key)
         if state?.isPresent == true { return .duplicate }
 
-        let links = try Self.links(of: cid, block)
-        let list = links.isEmpty ? nil : try append(links, of: cid)
+        let facts = Facts(
+            links: try Self.links(of: cid, block),
+            roots: try (rootIndices[key] ?? []).map { (index) throws(CARImportError) in
+                try Self.describe(roots[index], block)
+            })
+        try note(cid, key, facts, isAwaited: state != nil)
+        return .new(facts)
+    }
+
+    /// Takes a block that was new to another import of the same roots, in the same order.
+    package mutating func addAgain(_ cid: CID, _ facts: Facts) throws(CARImportError) {
+        let key = cid.asV1.key32
+        try note(cid, key, facts, isAwaited: try lookup(key) != nil)
+    }
+
+    private mutating func note(
+        _ cid: CID, _ key: Key32, _ facts: Facts, isAwaited: Bool
+    ) throws(CARImportError) {
+        let list = facts.links.isEmpty ? nil : try append(facts.links, of: cid)
         try store(key, .present(list: list))
-        if state != nil { awaitedCount -= 1 }
+        if isAwaited { awaitedCount -= 1 }
         blockCount += 1
-        if let indices = rootIndices[key] {
-            for index in indices { described[index] = try Self.describe(roots[index], block) }
-        }
-        try expect(links)
-        return .new
+        for (index, root) in zip(rootIndices[key] ?? [], facts.roots) { described[index] = root }
+        try expect(facts.links)
     }
 
     /// Says what the roots are, once all blocks were added.

@@ -11,20 +11,24 @@ package enum UploadPosition: Equatable, Sendable {
 
 /// Uploads in several requests: *Resumable Uploads for HTTP*, revision 11 of the IETF's draft.
 extension ServiceClient {
-    /// Opens an upload of a form.
+    /// Opens an upload.
     ///
     /// - Parameters:
+    ///   - contentType: Of a form.
     ///   - byteCount: Length of the whole body; the service checks for room.
     ///   - key: With the same one it is the same upload, however often this is called.
     /// - Returns: The upload's ID.
     package func openUpload(
-        _ parameters: AddParameters, contentType: String, byteCount: UInt64, key: String
+        _ parameters: AddParameters, _ format: UploadParameters.Format, contentType: String?,
+        byteCount: UInt64, key: String
     ) async throws -> String {
-        let format = QueryItem(name: "format", value: UploadParameters.Format.multipart.rawValue)
+        let format = QueryItem(name: "format", value: format.rawValue)
         var request = request(
             .POST, APIPath.uploads,
             parameters.queryItems.filter { $0.name != format.name } + [format])
-        request.headers.replaceOrAdd(name: "Content-Type", value: contentType)
+        if let contentType {
+            request.headers.replaceOrAdd(name: "Content-Type", value: contentType)
+        }
         request.headers.replaceOrAdd(name: "Upload-Length", value: "\(byteCount)")
         request.headers.replaceOrAdd(name: "Upload-Complete", value: "?0")
         request.headers.replaceOrAdd(name: "Idempotency-Key", value: key)

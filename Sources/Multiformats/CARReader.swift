@@ -24,27 +24,68 @@ package struct CARReader {
     /// The length from which a section is taken for damage, in bytes.
     package static let maximumSectionByteCount = 32 << 20
 
-    private enum State {
+    fileprivate enum Phase: Equatable, Codable {
         case headerLength
         case header(byteCount: Int)
         case v2Header
         case padding
         case sectionHead
-        case block(CID, byteCount: Int, sectionOffset: UInt64)
+        case block(BinaryCID, byteCount: Int, sectionOffset: UInt64)
         /// Behind the data of a CARv2.
         case ended
     }
 
-    private var state = State.headerLength
+    /// Kept as its bytes: the text of an identity CID may be longer than a text is read.
+    fileprivate struct BinaryCID: Equatable, Codable {
+        let cid: CID
+
+        init(_ cid: CID) { self.cid = cid }
+
+        init(from decoder: any Decoder) throws {
+            cid = try CID(bytes: try [UInt8](from: decoder))
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var bytes: [UInt8] = []
+            cid.append(to: &bytes)
+            try bytes.encode(to: encoder)
+        }
+    }
+
+    /// Where the reading stands between two calls, but for the bytes in `pending`.
+    package struct State: Equatable, Sendable, Codable {
+        fileprivate var phase = Phase.headerLength
+        fileprivate var position: UInt64 = 0
+        fileprivate var itemOffset: UInt64 = 0
+        fileprivate var v2Header: CARv2.Header?
+
+        package init() {}
+    }
+
+    private var phase: Phase
     /// What has arrived of the present header, section head or block.
-    private var pending: [UInt8] = []
+    package private(set) var pending: [UInt8]
     /// How many bytes were taken from the input, those in `pending` included.
-    private var position: UInt64 = 0
+    private var position: UInt64
     /// Where the present header or section started.
-    private var itemOffset: UInt64 = 0
+    private var itemOffset: UInt64
     private var v2Header: CARv2.Header?
 
-    package init() {}
+    /// - Parameters:
+    ///   - state: Where another reader stood, which this one goes on from.
+    ///   - pending: That of the other reader.
+    package init(resuming state: State = State(), pending: [UInt8] = []) {
+        (phase, position) = (state.phase, state.position)
+        (itemOffset, v2Header) = (state.itemOffset, state.v2Header)
+        self.pending = pending
+    }
+
+    package var state: State {
+        var state = State()
+        (state.phase, state.position) = (phase, position)
+        (state.itemOffset, state.v2Header) = (itemOffset, v2Header)
+        return state
+    }
 
     /// Takes bytes off the front of `input` until there is something to report or nothing is left.
     ///
@@ -54,7 +95,7 @@ package struct CARReader {
         from input: inout UnsafeRawBufferPointer
     ) throws(CARError) -> Event? {
         while true {
-            switch state {
+            switch phase {
             case .headerLength:
                 guard try readHeaderLength(from: &input) else { return nil }
             case .header(let byteCount):
@@ -70,7 +111,7 @@ package struct CARReader {
             case .block(let cid, let byteCount, let sectionOffset):
                 guard fillPending(byteCount, from: &input) else { return nil }
                 let section = Section(
-                    cid: cid, block: pending, offset: sectionOffset - payloadOffset)
+                    cid: cid.cid, block: pending, offset: sectionOffset - payloadOffset)
                 pending = []
                 beginSection()
                 return .section(section)
@@ -93,7 +134,7 @@ package struct CARReader {
     ///
     /// - Throws: When the CAR is not complete.
     package func finish() throws(CARError) {
-        switch state {
+        switch phase {
         case .headerLength:
             guard position > 0 else { throw .empty }
             if let dataEnd, pending.isEmpty {
@@ -114,7 +155,7 @@ package struct CARReader {
             if let dataEnd { throw .v2DataCut(dataEnd: dataEnd, fileByteCount: position) }
         case .block(let cid, let byteCount, let sectionOffset):
             throw .sectionCut(
-                cid, expected: UInt64(byteCount), found: UInt64(pending.count),
+                cid.cid, expected: UInt64(byteCount), found: UInt64(pending.count),
                 offset: sectionOffset)
         case .ended: return
         }
@@ -146,7 +187,7 @@ package struct CARReader {
         if let dataEnd, length > dataEnd - min(position, dataEnd) {
             throw .itemBeyondData(byteCount: length, dataEnd: dataEnd, offset: itemOffset)
         }
-        state = .header(byteCount: Int(length))
+        phase = .header(byteCount: Int(length))
         return true
     }
 
@@ -162,7 +203,7 @@ package struct CARReader {
         }
         if header.version == 2, v2Header == nil, pending == Array(CARv2.pragma[1...]) {
             pending = CARv2.pragma
-            state = .v2Header
+            phase = .v2Header
             return nil
         }
         guard header.version == 1 else {
@@ -178,7 +219,7 @@ package struct CARReader {
             try CARv2.Header(decoding: UnsafeRawBufferPointer(bytes))
         }
         pending = []
-        state = .padding
+        phase = .padding
     }
 
     private mutating func skipPadding(from input: inout UnsafeRawBufferPointer) -> Bool {
@@ -186,7 +227,7 @@ package struct CARReader {
         take(Int(min(missing, UInt64(input.count))), from: &input)
         guard position == payloadOffset else { return false }
         itemOffset = position
-        state = .headerLength
+        phase = .headerLength
         return true
     }
 
@@ -194,7 +235,7 @@ package struct CARReader {
 
     private mutating func beginSection() {
         itemOffset = position
-        state = position == dataEnd ? .ended : .sectionHead
+        phase = position == dataEnd ? .ended : .sectionHead
     }
 
     private mutating func readSectionHead(
@@ -215,7 +256,8 @@ package struct CARReader {
                 offset: itemOffset)
         }
         pending.reserveCapacity(Int(blockByteCount))
-        state = .block(cid, byteCount: Int(blockByteCount), sectionOffset: itemOffset)
+        phase = .block(
+            BinaryCID(cid), byteCount: Int(blockByteCount), sectionOffset: itemOffset)
         return true
     }
 

@@ -6,7 +6,7 @@ package enum CARv2 {
     ]
 
     /// Where the CARv1 and the index are; offsets count from the start of the file.
-    package struct Header: Equatable, Sendable {
+    package struct Header: Equatable, Sendable, Codable {
         /// Length of pragma and header in bytes.
         package static let byteCount = 51
 

@@ -118,7 +118,7 @@ struct VerifyCommand: AsyncParsableCommand {
             let addition = try section.block.withUnsafeBytes {
                 try completeness.add(section.cid, $0)
             }
-            guard addition == .new else { continue }
+            guard case .new = addition else { continue }
             report.blocks += 1
             report.bytes += section.block.count
         }

@@ -79,6 +79,15 @@ def one_shot(daemon, entries, **parameters):
     return added.root
 
 
+def archive_of(daemon, entries, **parameters):
+    """(root, a CAR with all of it); the daemon has nothing of it afterwards"""
+    root = one_shot(daemon, entries, **parameters)
+    body = daemon.api.get('/ipfs/%s?format=car' % root).body
+    daemon.unpin(root)
+    eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
+    return root, body
+
+
 def open_form(daemon, entries, **parameters):
     """(upload, the whole body)"""
     form = Form(entries)
@@ -100,6 +109,12 @@ def pieces_of_any_size_make_the_same_root(bench):
         upload, body = open_form(daemon, tree('pieces'), **{'preserve-mtime': 'true'})
         expect(upload.send(body, 100_001) == wanted, 'a form in pieces has another root')
         daemon.unpin(wanted)
+        wanted, archive = archive_of(daemon, tree('pieces'))
+        for size in (None, 100_001):
+            upload = Resumable(daemon, format='car', **{'shard-size': str(2 * MIB)})
+            expect(upload.send(archive, size) == wanted, 'a CAR in pieces of %s has another root', size)
+            expect(daemon.api.get('/ipfs/%s?format=car' % wanted).body == archive, 'the blocks of a CAR in pieces are others')
+            daemon.unpin(wanted)
         eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
         daemon.expect_agreement()
 
@@ -112,9 +127,13 @@ def a_daemon_that_is_killed_goes_on_where_it_said(bench):
         for number in range(rounds):
             entries = list(tree('killed %d' % number))
             parameters = {'shard-size': str(2 * MIB), 'chunker': bench.random.choice(['size-262144', 'buzhash'])}
-            if number % 2:
+            if number % 3 == 1:
                 content = random_bytes('killed %d' % number, 9 * MIB + number)
                 upload, wanted = Resumable(daemon, filename='f', **parameters), [Entry('f', content)]
+            elif number % 3 == 2:
+                wanted = entries
+                _, content = archive_of(daemon, wanted, **parameters)
+                upload = Resumable(daemon, format='car', **{'shard-size': parameters['shard-size']})
             else:
                 upload, content = open_form(daemon, entries, **parameters)
                 wanted = entries
@@ -256,7 +275,10 @@ def wrong_requests_for_an_upload_are_refused_by_name(bench):
         broken = Resumable(daemon, [form.header], format='multipart')
         expect_problem(broken.patch(0, b'--' + form.boundary.encode() + b'\r\nno field\r\n\r\n'), 400, 'bad-multipart', 'a body that is no form')
         expect(api.request('HEAD', broken.path).status == 410, 'an upload with a broken form goes on')
-        expect(api.request('POST', '/uploads?format=car').status == 400, 'a format that cannot be resumed')
+        archive = Resumable(daemon, format='car')
+        expect_problem(archive.patch(0, content), 400, 'bad-car', 'a body that is no CAR')
+        expect(api.request('HEAD', archive.path).status == 410, 'an upload with a broken CAR goes on')
+        expect(api.request('POST', '/uploads?format=unixfs').status == 400, 'a format that cannot be resumed')
         expect(api.request('POST', '/uploads?format=multipart').status == 415, 'a form without a boundary')
         limits = api.request('OPTIONS', '/uploads')
         expect(limits.status == 204 and 'max-age' in limits.headers['upload-limit'], 'limits: %s', limits.headers)

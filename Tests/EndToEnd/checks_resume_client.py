@@ -6,11 +6,11 @@ import threading
 import time
 
 from checks_client import expect_same_tree
-from checks_resume import WINDOW_BYTES
+from checks_resume import WINDOW_BYTES, archive_of
 from client import CHANGED, INTERRUPTED, LOCAL, REFUSED, Client
 from cluster import Cluster
 from daemon import eventually, expect
-from forms import random_bytes
+from forms import Entry, random_bytes
 
 MIB = 1 << 20
 # What may be in the sockets of a client, a proxy and a daemon when a connection is cut.
@@ -112,16 +112,22 @@ def the_client_goes_on_whatever_is_killed(bench):
     with bench.daemon() as daemon, CountingProxy(daemon) as proxy:
         client = Client(bench, daemon.api)
         for number in range(rounds):
-            source = make_source(bench, 'round %d' % number)
-            wanted = client.add('--only-hash', source)
+            if number % 3 == 2:
+                wanted, archive = archive_of(daemon, [Entry('f', random_bytes('round %d' % number, SOURCE_BYTES))])
+                source = bench.directory / 'source.car'
+                source.write_bytes(archive)
+                words, size = ['--format', 'car', source], len(archive)
+            else:
+                source, size = make_source(bench, 'round %d' % number), SOURCE_BYTES
+                wanted, words = client.add('--only-hash', source), [source]
             first, count = proxy.sent, 0
             while True:
-                command = client.start('add', '-Q', '--shard-size', 4 * MIB, '--retry-for', '30s', source, address=proxy.address)
+                command = client.start('add', '-Q', '--shard-size', 4 * MIB, '--retry-for', '30s', *words, address=proxy.address)
                 is_killed = False
                 fault = bench.random.choice(sorted(faults)) if count < 4 else None
                 if fault:
                     reached = threading.Event()
-                    proxy.at(proxy.sent + bench.random.randrange(SOURCE_BYTES), lambda: (reached.set(), time.sleep(0.01)))
+                    proxy.at(proxy.sent + bench.random.randrange(size), lambda: (reached.set(), time.sleep(0.01)))
                     while not reached.wait(0.05) and command.process.poll() is None:
                         pass
                     if reached.is_set() and command.process.poll() is None:
@@ -139,7 +145,7 @@ def the_client_goes_on_whatever_is_killed(bench):
                     expect(out.split() == [wanted], 'the root is %s, not %s', out, wanted)
                     break
                 command.process.communicate()
-            resent.append(proxy.sent - first - SOURCE_BYTES)
+            resent.append(proxy.sent - first - size)
             limit = MIB + count * (WINDOW_BYTES + ON_THE_WAY_BYTES)
             expect(resent[-1] <= limit, 'after %d faults %d bytes were sent beyond those there are', count, resent[-1])
             expect(not daemon.api.get_lines('/uploads'), 'an upload stays open')

@@ -244,13 +244,16 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     }
 
     private static func records(_ bytes: [UInt8]) {
-        guard let records = try? bytes.withUnsafeBytes({ try ImportRecord.decodeAll($0) }) else {
-            return
+        if let records = try? ImportRecord.decodeAll(bytes) {
+            var again: [UInt8] = []
+            for record in records { record.append(to: &again) }
+            precondition(try! ImportRecord.decodeAll(again) == records, "other records are read")
         }
-        var again: [UInt8] = []
-        for record in records { record.append(to: &again) }
-        let found = try? again.withUnsafeBytes { try ImportRecord.decodeAll($0) }
-        precondition(found == records, "records are not what they were")
+        if let records = try? ArchiveRecord.decodeAll(bytes) {
+            var again: [UInt8] = []
+            for record in records { record.append(to: &again) }
+            precondition(try! ArchiveRecord.decodeAll(again) == records, "other records are read")
+        }
     }
 
     /// A journal that is read to its end, and appended to, reads as before and then what was appended.

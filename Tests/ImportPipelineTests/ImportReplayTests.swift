@@ -61,13 +61,33 @@ struct ImportReplayTests {
         ImportRecord.symlink(
             try ImportPath.cleaning(Array("a/b".utf8)), target: [1, 2, 3], EntryMetadata(mode: 7)
         ).append(to: &bytes)
-        #expect(try bytes.withUnsafeBytes { try ImportRecord.decodeAll($0) }.count == 1)
+        #expect(try ImportRecord.decodeAll(bytes).count == 1)
         for count in 1..<bytes.count {
             #expect(throws: ImportRecordError.self) {
-                try bytes.withUnsafeBytes {
-                    try ImportRecord.decodeAll(UnsafeRawBufferPointer(rebasing: $0[..<count]))
-                }
+                try ImportRecord.decodeAll(Array(bytes[..<count]))
             }
+        }
+    }
+
+    @Test func recordsOfAnArchiveAreWhatTheyWere() throws {
+        let (v0, v1) = (
+            try CID("QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n"),
+            try CID("bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
+        )
+        let roots = [
+            CARImport.Root(cid: v0, kind: nil, cumulativeByteCount: .max, fileByteCount: nil),
+            CARImport.Root(cid: v1, kind: .symlink, cumulativeByteCount: 0, fileByteCount: 0),
+        ]
+        let records: [ArchiveRecord] = [
+            .header(roots: [v0]), .block(v0, byteCount: 1, .init(links: [v1, v0], roots: roots)),
+            .block(v1, byteCount: 0, .init(links: [], roots: [])),
+        ]
+        var bytes: [UInt8] = []
+        for record in records { record.append(to: &bytes) }
+        #expect(try ArchiveRecord.decodeAll(bytes) == records)
+        for count in 0..<bytes.count {
+            let cut = try? ArchiveRecord.decodeAll(Array(bytes[..<count]))
+            #expect(cut.map { records.starts(with: $0) && $0.count < records.count } ?? true)
         }
     }
 
@@ -108,8 +128,9 @@ struct ImportReplayTests {
                 if Bool.random(using: &random) {
                     cut = PlaceRecorder()
                     pipeline = try makePipeline(options, cut)
-                    let repeated = try records.withUnsafeBytes { try ImportRecord.decodeAll($0) }
-                    for record in repeated { try await pipeline.replay(record) }
+                    for record in try ImportRecord.decodeAll(records) {
+                        try await pipeline.replay(record)
+                    }
                     #expect(cut.newCount == 0, "a block is written twice")
                     try await pipeline.resume(tail: checkpoint.tail)
                 }

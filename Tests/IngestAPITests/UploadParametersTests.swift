@@ -16,8 +16,17 @@ struct UploadParametersTests {
         #expect(try parse("format=multipart").format == .multipart)
     }
 
+    @Test func ofTheFormatOnlyACARChangesWhatIsAdded() throws {
+        let archive = try parse("format=car&name=n")
+        #expect(archive.format == .car && archive.add.format == .car)
+        let again = try AddParameters(parsing: archive.add.queryItems, now: .zero)
+        #expect(again == archive.add)
+        #expect(try parse("format=multipart").add.format == .unixfs)
+    }
+
     @Test(arguments: [
-        "format=car", "format=", "format=raw&format=raw", "filename=a&filename=b", "chunkr=1",
+        "format=unixfs", "format=car&wrap-with-directory=true", "format=",
+        "format=raw&format=raw", "filename=a&filename=b", "chunkr=1",
     ])
     func whatCannotBeResumedIsRefused(query: String) {
         #expect(throws: ParameterError.self) { try parse(query) }

@@ -1,3 +1,4 @@
+import Foundation
 import Multiformats
 import SeededRandom
 import Testing
@@ -105,6 +106,39 @@ struct CARTests {
     func damagedFilesOfOtherProgramsAreRefused(file: CARFile) throws {
         let bytes = try file.bytes()
         #expect(throws: CARError.self) { try readCAR(bytes) }
+    }
+
+    /// The damaged ones too: they are refused for the same reason.
+    @Test(arguments: CARFile.all)
+    func readingGoesOnElsewhere(file: CARFile) throws {
+        let bytes = try file.bytes()
+        var random = SeededGenerator(seed: 5)
+        // The heads are where there is most to keep; the rest at random.
+        var cuts = Set(0...min(bytes.count, 120))
+        for _ in 0..<20 { cuts.insert(Int.random(in: 0...bytes.count, using: &random)) }
+        let wanted = outcome(bytes)
+        for cut in cuts.sorted() { #expect(outcomeOfTwo(bytes, cutAt: cut) == wanted, "at \(cut)") }
+    }
+
+    private func outcomeOfTwo(_ bytes: [UInt8], cutAt cut: Int) -> Result<
+        [CARReader.Event], CARError
+    > {
+        do {
+            var first = CARReader()
+            var events = try bytes[..<cut].withUnsafeBytes { try first.feed($0) }
+            let state = try JSONEncoder().encode(first.state)
+            var second = CARReader(
+                resuming: try JSONDecoder().decode(CARReader.State.self, from: state),
+                pending: first.pending)
+            events += try bytes[cut...].withUnsafeBytes { try second.feed($0) }
+            try second.finish()
+            return .success(events)
+        } catch let error as CARError {
+            return .failure(error)
+        } catch {
+            Issue.record(error)
+            return .success([])
+        }
     }
 
     @Test(arguments: CARFile.all.filter(\.valid))

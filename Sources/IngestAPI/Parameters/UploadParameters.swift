@@ -5,6 +5,8 @@ package struct UploadParameters: Equatable, Sendable {
         case raw
         /// A form with files and directories, as `/add` takes it.
         case multipart
+        /// The bytes of one CAR, whose blocks are taken as they are.
+        case car
     }
 
     package var format = Format.raw
@@ -12,7 +14,7 @@ package struct UploadParameters: Equatable, Sendable {
     package var filename = ""
     package var add = AddParameters()
 
-    /// - Throws: As for `/add`; and for `format=car`, which cannot go on in another request yet.
+    /// - Throws: As for `/add`.
     package init(parsing items: [QueryItem], now: WallTime) throws(ParameterError) {
         for name in ["format", "filename"] where items.filter({ $0.name == name }).count > 1 {
             throw .repeated(name: name)
@@ -21,12 +23,14 @@ package struct UploadParameters: Equatable, Sendable {
             guard let format = Format(rawValue: text) else {
                 throw .unsupported(
                     name: "format", value: text,
-                    advice: "an upload that can be resumed is raw or multipart; send a CAR to /add")
+                    advice: "an upload that can be resumed is raw, multipart or car")
             }
             self.format = format
         }
         filename = items.first { $0.name == "filename" }?.value ?? ""
         add = try AddParameters(
-            parsing: items.filter { $0.name != "format" && $0.name != "filename" }, now: now)
+            parsing: items.filter {
+                $0.name != "filename" && ($0.name != "format" || format == .car)
+            }, now: now)
     }
 }

@@ -196,17 +196,13 @@ struct AddCommand: AsyncParsableCommand {
         _ bar: ProgressBar
     ) async throws -> Bool {
         let pace = try bytesPerSecond().map(SendPace.init)
-        if format == .car {
-            for input in inputs { try await uploadArchive(input, parameters, client, bar, pace) }
-            return false
-        }
         let workshop = try ImportWorkshop()
         let uploads = try inputs.map {
             try makeUpload($0, parameters, client, workshop, bar, pace)
         }
         let isPartial = try await UploadQueue(uploads: uploads, jobs: jobs, style: style)
             .run(report)
-        reportProfile(parameters)
+        if format != .car { reportProfile(parameters) }
         return isPartial
     }
 
@@ -250,7 +246,7 @@ struct AddCommand: AsyncParsableCommand {
             client.address,
             QueryString.encode(importFlags.queryItems + (try pinFlags.queryItems())),
             "\(hidden) \(dereferenceArgs) \(wrapWithDirectory)",
-        ] + ignore + ["rules"] + (rules ?? []) + ["paths"]
+        ] + (format == .car ? ["car"] : []) + ignore + ["rules"] + (rules ?? []) + ["paths"]
             + (try trees.map { try Self.absolute($0.argument) })
     }
 
@@ -259,29 +255,6 @@ struct AddCommand: AsyncParsableCommand {
         guard let current = getcwd(nil, 0) else { throw IOError.current("find", ".") }
         defer { free(current) }
         return String(cString: current) + "/" + path
-    }
-
-    private func uploadArchive(
-        _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient,
-        _ bar: ProgressBar, _ pace: SendPace?
-    ) async throws {
-        let writer = MultipartWriter.random()
-        let meter = ProgressMeter()
-        let body = try ArchiveBody(input, writer, meter: meter)
-        let answer = try await bar.showing(meter, totalByteCount: body.contentByteCount) {
-            try await client.add(
-                parameters, contentType: writer.contentType, byteCount: body.byteCount,
-                body: Throttle.body(body, pace))
-        }
-        guard let root = body.roots?.first else {
-            throw ClientError.notUnderstood(
-                address: client.address, what: "it found a root in an archive that names none")
-        }
-        try SourceUpload.check(answer, is: root)
-        try EntryLog(style).close(
-            ImportedEntry(
-                path: [], cid: root, cumulativeByteCount: answer.size ?? 0, fileByteCount: 0,
-                kind: .file))
     }
 
     // MARK: Reporting

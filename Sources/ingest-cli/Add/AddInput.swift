@@ -134,3 +134,17 @@ enum StandardInput {
         return done
     }
 }
+
+extension FileDescriptor {
+    /// Reads until `room` is full or the file ends.
+    func fill(_ room: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
+        var done = 0
+        while done < room.count {
+            let count = try readSome(
+                into: UnsafeMutableRawBufferPointer(rebasing: room[done...]), at: offset + done)
+            if count == 0 { break }
+            done += count
+        }
+        return done
+    }
+}

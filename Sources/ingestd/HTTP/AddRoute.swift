@@ -86,7 +86,7 @@ struct AddRoute: Sendable {
             FileTreeContent(
                 boundary: boundary, pipeline: try maker.makePipeline(options, session))
         case .car:
-            ArchiveContent(boundary: boundary, sink: session, scratch: peer.scratch)
+            ArchiveContent(boundary: boundary, archive: maker.makeArchiveImport(session))
         }
     }
 

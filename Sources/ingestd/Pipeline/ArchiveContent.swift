@@ -28,66 +28,43 @@ enum ArchiveContentError: Error, CustomStringConvertible {
     }
 }
 
-/// A CAR in the one part of a form: its blocks are verified, stored as they are, and must be
-/// complete below the root.
-final class ArchiveContent: UploadContent {
+/// Takes in the blocks of a CAR, whatever brings its bytes: each is verified and stored as it is, and all
+/// must be there below the root.
+final class ArchiveImport {
     private let sink: any BlockSink
     private let scratch: any ScratchSpace
-    private var form: UploadReader
     private var reader = CARReader()
     private var completeness: CARImport?
     private let verifier = BlockVerifier()
-    private var archiveCount = 0
-    private(set) var contentByteCount: UInt64 = 0
+    /// Encoded `ArchiveRecord`s since the last checkpoint; `nil` when nobody wants them.
+    private var records: [UInt8]?
+    private(set) var byteCount: UInt64 = 0
 
-    init(boundary: MultipartBoundary, sink: any BlockSink, scratch: any ScratchSpace) {
+    init(sink: any BlockSink, scratch: any ScratchSpace, isRecorded: Bool = false) {
         self.sink = sink
         self.scratch = scratch
-        form = UploadReader(boundary: boundary)
+        records = isRecorded ? [] : nil
     }
 
-    func prepare() {}
-
-    func take(_ piece: ByteBuffer) async throws {
-        for section in try sections(in: piece) { try await add(section) }
-    }
-
-    /// The sections that the piece completes.
-    private func sections(in piece: ByteBuffer) throws -> [CARReader.Section] {
+    /// The sections that the bytes complete; to be added in their order, before any more bytes are taken.
+    func sections(in bytes: UnsafeRawBufferPointer) throws -> [CARReader.Section] {
+        byteCount += UInt64(bytes.count)
         var sections: [CARReader.Section] = []
-        try piece.withUnsafeReadableBytes { bytes in
-            var input = bytes
-            while let event = try form.next(&input) {
-                switch event {
-                case .beginFile:
-                    archiveCount += 1
-                    guard archiveCount == 1 else { throw ArchiveContentError.severalArchives }
-                case .data(let bytes):
-                    contentByteCount += UInt64(bytes.count)
-                    for event in try reader.feed(bytes) {
-                        switch event {
-                        case .header(let header): try begin(header)
-                        case .section(let section): sections.append(section)
-                        }
-                    }
-                case .endFile: break
-                case .directory, .symlink: throw ArchiveContentError.notAFile
+        for event in try reader.feed(bytes) {
+            switch event {
+            case .header(let header):
+                guard header.roots.count <= 1 else {
+                    throw ArchiveContentError.severalRoots(count: header.roots.count)
                 }
+                try begin(header.roots)
+                record(.header(roots: header.roots))
+            case .section(let section): sections.append(section)
             }
         }
         return sections
     }
 
-    private func begin(_ header: CARHeader) throws {
-        guard header.roots.count <= 1 else {
-            throw ArchiveContentError.severalRoots(count: header.roots.count)
-        }
-        // The system's generator: an uploader must not foresee how the table is laid out.
-        completeness = try CARImport(
-            roots: header.roots, scratch: scratch, seed: UInt64.random(in: 0...UInt64.max))
-    }
-
-    private func add(_ section: CARReader.Section) async throws {
+    func add(_ section: CARReader.Section) async throws {
         let copy = UnsafeMutableRawBufferPointer.allocate(
             byteCount: section.block.count, alignment: 16)
         defer { copy.deallocate() }
@@ -96,13 +73,12 @@ final class ArchiveContent: UploadContent {
         guard try verifier.verify(section.cid, block) else {
             throw ArchiveContentError.wrongHash(section.cid, offset: section.offset)
         }
-        guard try completeness!.add(section.cid, block) == .new else { return }
+        guard case .new(let facts) = try completeness!.add(section.cid, block) else { return }
         try await sink.put(section.cid, BlockBytes(payload: block))
+        record(.block(section.cid, byteCount: block.count, facts))
     }
 
     func finish() async throws -> ImportedEntry {
-        try form.finish()
-        guard archiveCount == 1 else { throw ArchiveContentError.noArchive }
         try reader.finish()
         guard let root = try completeness?.finish().first else {
             preconditionFailure("a complete archive has a header with a root")
@@ -114,5 +90,125 @@ final class ArchiveContent: UploadContent {
         return entry
     }
 
+    // MARK: Going on elsewhere
+
+    var state: CARReader.State { reader.state }
+
+    func checkpoint() -> ImportCheckpoint {
+        guard let records else { preconditionFailure("this import is not recorded") }
+        self.records = []
+        return ImportCheckpoint(records: records, tail: reader.pending)
+    }
+
+    func replay(_ record: ArchiveRecord) async throws {
+        switch record {
+        case .header(let roots): try begin(roots)
+        case .block(let cid, let byteCount, let facts):
+            guard completeness != nil else { throw ImportRecordError(offset: 0) }
+            try completeness!.addAgain(cid, facts)
+            try await sink.putAgain(cid, blockByteCount: byteCount)
+        }
+    }
+
+    /// Goes on behind what was repeated.
+    ///
+    /// - Parameters:
+    ///   - state: What `state` was.
+    ///   - tail: That of the last checkpoint.
+    ///   - byteCount: What `byteCount` was.
+    func resume(_ state: CARReader.State, tail: [UInt8], byteCount: UInt64) {
+        reader = CARReader(resuming: state, pending: tail)
+        self.byteCount = byteCount
+    }
+
+    private func begin(_ roots: [CID]) throws {
+        // The system's generator: an uploader must not foresee how the table is laid out.
+        completeness = try CARImport(
+            roots: roots, scratch: scratch, seed: UInt64.random(in: 0...UInt64.max))
+    }
+
+    private func record(_ record: ArchiveRecord) {
+        guard records != nil else { return }
+        record.append(to: &records!)
+    }
+}
+
+/// A CAR in the one part of a form.
+final class ArchiveContent: UploadContent {
+    private let archive: ArchiveImport
+    private var form: UploadReader
+    private var archiveCount = 0
+
+    init(boundary: MultipartBoundary, archive: ArchiveImport) {
+        self.archive = archive
+        form = UploadReader(boundary: boundary)
+    }
+
+    var contentByteCount: UInt64 { archive.byteCount }
+
+    func prepare() {}
+
+    func take(_ piece: ByteBuffer) async throws {
+        for section in try sections(in: piece) { try await archive.add(section) }
+    }
+
+    private func sections(in piece: ByteBuffer) throws -> [CARReader.Section] {
+        var sections: [CARReader.Section] = []
+        try piece.withUnsafeReadableBytes { bytes in
+            var input = bytes
+            while let event = try form.next(&input) {
+                switch event {
+                case .beginFile:
+                    archiveCount += 1
+                    guard archiveCount == 1 else { throw ArchiveContentError.severalArchives }
+                case .data(let bytes): sections += try archive.sections(in: bytes)
+                case .endFile: break
+                case .directory, .symlink: throw ArchiveContentError.notAFile
+                }
+            }
+        }
+        return sections
+    }
+
+    func finish() async throws -> ImportedEntry {
+        try form.finish()
+        guard archiveCount == 1 else { throw ArchiveContentError.noArchive }
+        return try await archive.finish()
+    }
+
     func abandon() {}
+}
+
+/// The bytes of a CAR, without a form around them.
+final class RawArchiveContent: ResumableContent {
+    private let archive: ArchiveImport
+
+    init(archive: ArchiveImport) { self.archive = archive }
+
+    var contentByteCount: UInt64 { archive.byteCount }
+
+    func prepare() {}
+
+    func take(_ piece: ByteBuffer) async throws {
+        for section in try piece.withUnsafeReadableBytes({ try archive.sections(in: $0) }) {
+            try await archive.add(section)
+        }
+    }
+
+    func finish() async throws -> ImportedEntry { try await archive.finish() }
+
+    func abandon() {}
+
+    var reading: BodyReading { BodyReading(archive: archive.state) }
+
+    func checkpoint() -> ImportCheckpoint { archive.checkpoint() }
+
+    func replay(_ records: [UInt8]) async throws {
+        for record in try ArchiveRecord.decodeAll(records) { try await archive.replay(record) }
+    }
+
+    func resume(_ reading: BodyReading, tail: [UInt8], contentByteCount: Int) {
+        guard let state = reading.archive else { return }
+        archive.resume(state, tail: tail, byteCount: UInt64(contentByteCount))
+    }
 }

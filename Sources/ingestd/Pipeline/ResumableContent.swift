@@ -1,33 +1,46 @@
 import ImportPipeline
 import Importer
 import IngestAPI
+import Multiformats
 import NIOCore
+
+/// Where the reading of an upload's body stands, as its journal keeps it.
+struct BodyReading: Codable {
+    /// Of a form.
+    var form: UploadReader.State?
+    /// Of a CAR.
+    var archive: CARReader.State?
+    /// Bytes of the whole upload, if the client has said that.
+    var length: Int?
+}
 
 /// What the body of an upload holds, when the upload can go on in another process.
 protocol ResumableContent: UploadContent {
     /// Settles all that can be settled.
     func checkpoint() async throws -> ImportCheckpoint
-    /// Where the reading of the body stands, if it has a form.
-    var form: UploadReader.State? { get }
-    /// Repeats a step that was settled before.
-    func replay(_ record: ImportRecord) async throws
+    var reading: BodyReading { get }
+    /// Repeats steps that were settled before, encoded as `checkpoint` gave them.
+    func replay(_ records: [UInt8]) async throws
     /// Goes on behind what was repeated.
     ///
     /// - Parameters:
-    ///   - form: What `form` was.
+    ///   - reading: What `reading` was.
     ///   - tail: That of the last checkpoint.
-    func resume(form: UploadReader.State?, tail: [UInt8]) async throws
+    ///   - contentByteCount: What `contentByteCount` was.
+    func resume(_ reading: BodyReading, tail: [UInt8], contentByteCount: Int) async throws
 }
 
 extension FileTreeContent: ResumableContent {
-    var form: UploadReader.State? { reader.state }
+    var reading: BodyReading { BodyReading(form: reader.state) }
 
     func checkpoint() async throws -> ImportCheckpoint { try await pipeline.checkpoint() }
 
-    func replay(_ record: ImportRecord) async throws { try await pipeline.replay(record) }
+    func replay(_ records: [UInt8]) async throws {
+        for record in try ImportRecord.decodeAll(records) { try await pipeline.replay(record) }
+    }
 
-    func resume(form: UploadReader.State?, tail: [UInt8]) async throws {
-        if let form { reader = UploadReader(boundary: boundary, resuming: form) }
+    func resume(_ reading: BodyReading, tail: [UInt8], contentByteCount: Int) async throws {
+        if let form = reading.form { reader = UploadReader(boundary: boundary, resuming: form) }
         try await pipeline.resume(tail: tail)
     }
 }
@@ -45,7 +58,7 @@ final class RawFileContent: ResumableContent {
     }
 
     var contentByteCount: UInt64 { pipeline.contentByteCount }
-    var form: UploadReader.State? { nil }
+    var reading: BodyReading { BodyReading() }
 
     func prepare() async throws {
         try await pipeline.prepare()
@@ -69,12 +82,14 @@ final class RawFileContent: ResumableContent {
 
     func checkpoint() async throws -> ImportCheckpoint { try await pipeline.checkpoint() }
 
-    func replay(_ record: ImportRecord) async throws {
-        if case .beginFile = record { isBegun = true }
-        try await pipeline.replay(record)
+    func replay(_ records: [UInt8]) async throws {
+        for record in try ImportRecord.decodeAll(records) {
+            if case .beginFile = record { isBegun = true }
+            try await pipeline.replay(record)
+        }
     }
 
-    func resume(form: UploadReader.State?, tail: [UInt8]) async throws {
+    func resume(_ reading: BodyReading, tail: [UInt8], contentByteCount: Int) async throws {
         try await pipeline.resume(tail: tail)
     }
 

@@ -11,7 +11,7 @@ import Synchronization
 
 /// What opened an upload, as its journal keeps it.
 struct UploadOpening: Codable, Sendable {
-    /// Without what tells the format.
+    /// Tells of the format only whether it is a CAR.
     var query: String
     var filename: String
     /// The boundary of the form, if there is one.
@@ -30,11 +30,6 @@ final class UploadEngine: @unchecked Sendable {
     static let windowByteCount = 64 << 20
     /// and at most this old when the next bytes come.
     private static let windowDuration = Duration.seconds(5)
-
-    private struct ReaderState: Codable {
-        var form: UploadReader.State?
-        var length: Int?
-    }
 
     private let content: any ResumableContent
     private let session: UploadSession
@@ -68,17 +63,15 @@ final class UploadEngine: @unchecked Sendable {
     func replay() async throws {
         var last: UploadCheckpoint?
         while let checkpoint = try await workers.run({ [journal] in try journal.next() }) {
-            let records = try checkpoint.records.withUnsafeBytes {
-                try ImportRecord.decodeAll($0)
-            }
-            for record in records { try await content.replay(record) }
+            try await content.replay(checkpoint.records)
             last = checkpoint
         }
         guard let last else { return }
-        let state = try JSONDecoder().decode(ReaderState.self, from: Data(last.reader))
+        let reading = try JSONDecoder().decode(BodyReading.self, from: Data(last.reader))
         try await session.resume(rest: last.rest)
-        try await content.resume(form: state.form, tail: last.tail)
-        length = state.length
+        try await content.resume(
+            reading, tail: last.tail, contentByteCount: last.contentByteCount)
+        length = reading.length
         takenByteCount = last.offset
         acknowledged.store(last.offset, ordering: .relaxed)
     }
@@ -171,10 +164,11 @@ final class UploadEngine: @unchecked Sendable {
     private func checkpoint() async throws {
         let imported = try await content.checkpoint()
         let rest = try await session.checkpoint()
-        let state = ReaderState(form: content.form, length: length)
+        var reading = content.reading
+        reading.length = length
         let checkpoint = UploadCheckpoint(
             offset: takenByteCount, contentByteCount: Int(content.contentByteCount),
-            records: imported.records, reader: Array(try JSONEncoder().encode(state)),
+            records: imported.records, reader: Array(try JSONEncoder().encode(reading)),
             tail: imported.tail, rest: rest)
         try await workers.run { [journal] in try journal.append(checkpoint) }
         acknowledged.store(takenByteCount, ordering: .relaxed)

@@ -40,6 +40,11 @@ struct UploadMaker: Sendable {
             slabs: slabs, isRecorded: isRecorded)
     }
 
+    /// Takes in the blocks of an archive for the session of its upload.
+    func makeArchiveImport(_ session: UploadSession, isRecorded: Bool = false) -> ArchiveImport {
+        ArchiveImport(sink: session, scratch: peer.scratch, isRecorded: isRecorded)
+    }
+
     // MARK: - Uploads that can go on
 
     /// Opens an upload.
@@ -186,6 +191,9 @@ struct UploadMaker: Sendable {
     private func makeContent(
         _ parameters: AddParameters, _ opening: UploadOpening, _ session: UploadSession
     ) throws -> any ResumableContent {
+        if parameters.format == .car {
+            return RawArchiveContent(archive: makeArchiveImport(session, isRecorded: true))
+        }
         let pipeline = try makePipeline(
             try parameters.importOptions(), session, isRecorded: true)
         guard let boundary = opening.boundary else {

@@ -127,7 +127,8 @@ actor UploadResource {
     }
 
     private static let faultsOfContent: Set<ErrorCode> = [
-        .badMultipart, .badPath, .severalRoots, .emptyUpload, .blockTooLarge, .pathConflict,
+        .badMultipart, .badCAR, .badPath, .severalRoots, .emptyUpload, .blockTooLarge,
+        .pathConflict,
         .lengthMismatch, .contentChanged,
     ]
 

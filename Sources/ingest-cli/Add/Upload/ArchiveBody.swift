@@ -4,27 +4,32 @@ import IngestClient
 import Multiformats
 import PosixIO
 
-/// The body of an upload of a CAR file, which is sent as it is. Its header says the root.
+/// The body of an upload of a CAR file, which is sent as it is, with or without a form around it. Its
+/// header says the root.
 ///
 /// `@unchecked Sendable`: the transport asks for one piece at a time, and the command looks at the
-/// result only after the upload has ended.
-final class ArchiveBody: RequestBodySource, @unchecked Sendable {
+/// result, or begins anew, only when the transport leaves it alone.
+final class ArchiveBody: SourceBody, @unchecked Sendable {
     private let file: FileDescriptor
     /// Nil for standard input.
     private let status: FileStatus?
+    private let path: ImportPath
+    private let form: MultipartWriter?
     private let meter: ProgressMeter
     private let readers: WorkerPool
-    private var writer: MultipartWriter
-    private let path: ImportPath
+    private var writer: MultipartWriter?
     private var isStarted = false
     private var isEnded = false
-    private var sentByteCount = 0
+    /// Bytes of the archive that have been given or passed over.
+    private var position = 0
     private var header: CARReader? = CARReader()
-    private(set) var roots: [CID]?
+    private var roots: [CID] = []
 
-    init(_ input: AddInput, _ writer: MultipartWriter, meter: ProgressMeter) throws {
-        self.writer = writer
+    /// - Parameter form: What makes a form around the archive; nil sends the archive alone.
+    init(_ input: AddInput, form: MultipartWriter?, meter: ProgressMeter) throws {
+        self.form = form
         self.meter = meter
+        writer = form
         readers = try WorkerPool(name: "read", threadCount: 1)
         if let path = try input.standardInputPath() {
             self.path = path
@@ -42,48 +47,75 @@ final class ArchiveBody: RequestBodySource, @unchecked Sendable {
         status = entry.status
     }
 
-    /// Length of the form, where it is known.
     var byteCount: UInt64? {
         guard let status else { return nil }
-        var length = MultipartLength(writer: writer)
-        _ = length.add(
-            UploadEntry(kind: .file, path: path), contentByteCount: UInt64(status.byteCount))
+        let count = UInt64(status.byteCount)
+        guard let form else { return count }
+        var length = MultipartLength(writer: form)
+        _ = length.add(UploadEntry(kind: .file, path: path), contentByteCount: count)
         return length.totalByteCount
     }
 
-    var contentByteCount: Int? { status?.byteCount }
+    /// - Precondition: In a form, `offset` is 0.
+    func begin(at offset: UInt64) async throws {
+        precondition(form == nil || offset == 0, "a form is not gone on with")
+        try await readers.run { [self] in try passOver(Int(offset)) }
+    }
+
+    private func passOver(_ byteCount: Int) throws {
+        writer = form
+        isStarted = false
+        position = 0
+        if roots.isEmpty { header = CARReader() }
+        while header != nil, position < byteCount {
+            var piece = TransferBuffer(capacity: FormReader.pieceByteCount)
+            try read(min(byteCount - position, FormReader.pieceByteCount), into: &piece)
+        }
+        position = byteCount
+        isEnded = form == nil && position == status?.byteCount
+    }
 
     func next() async throws -> TransferBuffer? {
         if isEnded { return nil }
-        return try await readers.run { [self] in try read() }
+        return try await readers.run { [self] in try nextPiece() }
     }
 
-    private func read() throws -> TransferBuffer {
-        var buffer = TransferBuffer(capacity: FormReader.pieceByteCount)
-        var frame: [UInt8] = []
+    private func nextPiece() throws -> TransferBuffer {
+        var piece = TransferBuffer(capacity: FormReader.pieceByteCount)
         if !isStarted {
             isStarted = true
-            writer.appendHead(of: UploadEntry(kind: .file, path: path), to: &frame)
-            buffer.append(frame)
-            frame = []
+            var head: [UInt8] = []
+            writer?.appendHead(of: UploadEntry(kind: .file, path: path), to: &head)
+            piece.append(head)
         }
-        let start = buffer.byteCount
-        let room = FormReader.pieceByteCount - start
-        let wanted = status.map { min(room, $0.byteCount - sentByteCount) } ?? room
-        let count = try buffer.append(atMost: wanted) { try StandardInput.fill($0, from: file) }
-        sentByteCount += count
-        meter.byteCount += count
-        try buffer.withBytes { try lookForRoots(UnsafeRawBufferPointer(rebasing: $0[start...])) }
-        if let status {
-            guard count == wanted else { throw FileChanged(path: file.path) }
-            try status.checkUnchanged(file)
-        }
-        if status.map({ sentByteCount == $0.byteCount }) ?? (count < wanted) {
-            writer.appendEnd(to: &frame)
-            buffer.append(frame)
+        let room = FormReader.pieceByteCount - piece.byteCount
+        let wanted = status.map { min(room, $0.byteCount - position) } ?? room
+        let count = try read(wanted, into: &piece)
+        meter.byteCount = position
+        if status.map({ position == $0.byteCount }) ?? (count < wanted) {
+            var end: [UInt8] = []
+            writer?.appendEnd(to: &end)
+            piece.append(end)
             isEnded = true
         }
-        return buffer
+        return piece
+    }
+
+    /// Reads on behind `position`, and looks for the header there.
+    @discardableResult
+    private func read(_ byteCount: Int, into piece: inout TransferBuffer) throws -> Int {
+        let start = piece.byteCount
+        let count = try piece.append(atMost: byteCount) { room in
+            if status == nil { return try StandardInput.fill(room, from: file) }
+            return try file.fill(room, at: position)
+        }
+        position += count
+        if let status {
+            guard count == byteCount else { throw FileChanged(path: file.path) }
+            try status.checkUnchanged(file)
+        }
+        try piece.withBytes { try lookForRoots(UnsafeRawBufferPointer(rebasing: $0[start...])) }
+        return count
     }
 
     private func lookForRoots(_ bytes: UnsafeRawBufferPointer) throws {
@@ -94,4 +126,18 @@ final class ArchiveBody: RequestBodySource, @unchecked Sendable {
             header = nil
         }
     }
+
+    func finish(_ answer: AddedOutput) throws -> ImportedEntry {
+        guard let root = roots.first else {
+            throw ClientError.notUnderstood(
+                address: "the service", what: "it found a root in an archive that names none")
+        }
+        return ImportedEntry(
+            path: [], cid: root, cumulativeByteCount: answer.size ?? 0, fileByteCount: 0,
+            kind: .file)
+    }
+
+    func abandon() {}
+
+    var omissions: [WalkOmissions] { [] }
 }

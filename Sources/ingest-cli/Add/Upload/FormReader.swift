@@ -43,16 +43,9 @@ final class FormReader: @unchecked Sendable {
 
         /// Reads until `room` is full or the file ends.
         func fill(_ room: UnsafeMutableRawBufferPointer) throws -> Int {
-            guard status != nil else { return try StandardInput.fill(room, from: file) }
-            var done = 0
-            while done < room.count {
-                // Not from where the last read ended: bytes may have been passed over.
-                let count = try file.readSome(
-                    into: UnsafeMutableRawBufferPointer(rebasing: room[done...]), at: offset + done)
-                if count == 0 { break }
-                done += count
-            }
-            return done
+            if status == nil { return try StandardInput.fill(room, from: file) }
+            // Not from where the last read ended: bytes may have been passed over.
+            return try file.fill(room, at: offset)
         }
     }
 

@@ -6,7 +6,7 @@ struct ResumingTransfer {
     let client: ServiceClient
     let upload: String
     let byteCount: UInt64
-    let body: UploadBody
+    let body: any SourceBody
     /// The body as it is sent: the same, or slowed down.
     let outgoing: any RequestBodySource
     let meter: ProgressMeter

@@ -4,7 +4,7 @@ import IngestClient
 import Multiformats
 import PosixIO
 
-/// Adds one source through a service: files and directories, or standard input.
+/// Adds one source through a service: files and directories, a CAR file, or standard input.
 ///
 /// What is long and can be read again goes as an upload that is gone on with after any failure, also by
 /// another process. What is short, or comes from standard input, goes as one request.
@@ -24,6 +24,8 @@ struct SourceUpload {
     let retries: Retries
     let pace: SendPace?
 
+    private var isArchive: Bool { parameters.format == .car }
+
     struct Outcome {
         let root: ImportedEntry
         let omissions: [WalkOmissions]
@@ -42,12 +44,15 @@ struct SourceUpload {
         let writer = MultipartWriter(seed: (high: seed[0], low: seed[1]))
         let meter = ProgressMeter()
         let log = EntryLog(style)
-        let body = try makeBody(writer, manifest, meter, log)
+        let body = try makeBody(writer, manifest, meter, log, isForm: !isArchive)
+        guard let byteCount = body.byteCount else {
+            preconditionFailure("what can be read again has a length")
+        }
         var upload = known?.upload
         var retries = retries
         do {
             let root = try await bar.showing(
-                meter, totalByteCount: Int(manifest.formByteCount)
+                meter, totalByteCount: Int(byteCount)
             ) {
                 let id: String
                 if let known {
@@ -55,22 +60,23 @@ struct SourceUpload {
                 } else {
                     id = try await retries.run {
                         try await client.openUpload(
-                            parameters, contentType: writer.contentType,
-                            byteCount: manifest.formByteCount, key: "\(seed[0])-\(seed[1])")
+                            parameters, isArchive ? .car : .multipart,
+                            contentType: isArchive ? nil : writer.contentType,
+                            byteCount: byteCount, key: "\(seed[0])-\(seed[1])")
                     }
                     upload = id
                     try memory?.save(
                         SavedUpload(
-                            upload: id, seed: seed, formByteCount: manifest.formByteCount,
+                            upload: id, seed: seed, formByteCount: byteCount,
                             fingerprints: manifest.fingerprints))
                 }
                 retries.noteProgress()
                 let answer = try await ResumingTransfer(
-                    client: client, upload: id, byteCount: manifest.formByteCount, body: body,
+                    client: client, upload: id, byteCount: byteCount, body: body,
                     outgoing: Throttle.body(body, pace), meter: meter, retries: retries,
                     isWatched: bar.isShown
                 ).run()
-                let root = try await body.finish()
+                let root = try await body.finish(answer)
                 try memory?.remove()
                 try Self.check(answer, is: root.cid)
                 return root
@@ -90,15 +96,15 @@ struct SourceUpload {
         let writer = MultipartWriter.random()
         let meter = ProgressMeter()
         let log = EntryLog(style)
-        let body = try makeBody(writer, manifest, meter, log)
+        let body = try makeBody(writer, manifest, meter, log, isForm: true)
         do {
             let root = try await bar.showing(
-                meter, totalByteCount: manifest.map { Int($0.formByteCount) }
+                meter, totalByteCount: body.byteCount.map { Int($0) }
             ) {
                 let send = {
                     try await client.add(
                         parameters, contentType: writer.contentType,
-                        byteCount: manifest?.formByteCount, body: Throttle.body(body, pace))
+                        byteCount: body.byteCount, body: Throttle.body(body, pace))
                 }
                 let answer =
                     if manifest == nil || resume == .never {
@@ -109,7 +115,7 @@ struct SourceUpload {
                             return try await send()
                         }
                     }
-                let root = try await body.finish()
+                let root = try await body.finish(answer)
                 try Self.check(answer, is: root.cid)
                 return root
             }
@@ -123,15 +129,17 @@ struct SourceUpload {
 
     private func makeBody(
         _ writer: MultipartWriter, _ manifest: SourceManifest?, _ meter: ProgressMeter,
-        _ log: EntryLog
-    ) throws -> UploadBody {
-        try UploadBody(
+        _ log: EntryLog, isForm: Bool
+    ) throws -> any SourceBody {
+        if isArchive { return try ArchiveBody(input, form: isForm ? writer : nil, meter: meter) }
+        return try UploadBody(
+            byteCount: manifest?.formByteCount,
             pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: log),
             meter: meter
         ) { [input] in try FormReader(input, writer, manifest) }
     }
 
-    static func check(_ answer: AddedOutput, is root: CID) throws {
+    private static func check(_ answer: AddedOutput, is root: CID) throws {
         let text = answer.cid ?? "(none)"
         // A text that is no CID is a different root, whatever else is wrong with it.
         guard let found = try? CID(text), found.asV1 == root.asV1 else {

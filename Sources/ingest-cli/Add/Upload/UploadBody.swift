@@ -1,5 +1,6 @@
 import ImportPipeline
 import Importer
+import IngestAPI
 import IngestClient
 import PosixIO
 
@@ -12,7 +13,7 @@ import PosixIO
 ///
 /// `@unchecked Sendable`: the transport asks for one piece at a time, and the command looks at the
 /// result, or begins anew, only when the transport leaves it alone.
-final class UploadBody: RequestBodySource, @unchecked Sendable {
+final class UploadBody: SourceBody, @unchecked Sendable {
     /// Pieces read before they are wanted.
     private static let readAheadCount = 2
 
@@ -35,10 +36,13 @@ final class UploadBody: RequestBodySource, @unchecked Sendable {
     private var held: TransferBuffer?
     private var isComplete = false
 
+    let byteCount: UInt64?
+
     init(
-        pipeline: ImportPipeline, meter: ProgressMeter,
+        byteCount: UInt64?, pipeline: ImportPipeline, meter: ProgressMeter,
         makeReader: @escaping () throws -> FormReader
     ) throws {
+        self.byteCount = byteCount
         self.makeReader = makeReader
         self.pipeline = pipeline
         self.meter = meter
@@ -46,9 +50,7 @@ final class UploadBody: RequestBodySource, @unchecked Sendable {
         readers = try WorkerPool(name: "read", threadCount: 1)
     }
 
-    /// Gives the rest of the form from now on. What comes before it has been imported on return.
-    ///
-    /// - Throws: `SourceChanged` when what was read before is not there any more.
+    /// What comes before `offset` has been imported on return.
     func begin(at offset: UInt64) async throws {
         if askedCount > 0 { try await restart() }
         start = offset
@@ -122,8 +124,7 @@ final class UploadBody: RequestBodySource, @unchecked Sendable {
         }
     }
 
-    /// The service has answered: our own root.
-    func finish() async throws -> ImportedEntry {
+    func finish(_ answer: AddedOutput) async throws -> ImportedEntry {
         // The last piece is known to be the last only when another one was asked for.
         if !isComplete { _ = try await next() }
         guard isComplete else {
@@ -133,7 +134,6 @@ final class UploadBody: RequestBodySource, @unchecked Sendable {
         return try await pipeline.finish()
     }
 
-    /// The upload failed: waits until nothing works on it any more.
     func abandon() async {
         await drain()
         await pipeline.abandon()
@@ -145,6 +145,5 @@ final class UploadBody: RequestBodySource, @unchecked Sendable {
         ahead = []
     }
 
-    /// What was left out of the upload; to be asked once everything has been read.
     var omissions: [WalkOmissions] { reader.omissions }
 }
