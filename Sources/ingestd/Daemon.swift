@@ -212,7 +212,7 @@ struct Daemon: Sendable {
         let handlers: @Sendable () -> [any RemovableChannelHandler] = {
             [
                 ReceiveTuningHandler(), StalledReaderHandler(patience: .seconds(seconds)),
-                PipelinedRequestsHandler(), MalformedRequestHandler(), ContinueHandler(),
+                PipelinedRequestsHandler(), MalformedRequestHandler(), InterimHandler(),
                 UnreadBodyHandler(),
             ] + more()
         }

@@ -288,6 +288,34 @@ def wrong_requests_for_an_upload_are_refused_by_name(bench):
         expect(not daemon.storage()['reserved_bytes'], 'space stays reserved')
 
 
+def a_client_that_knows_the_draft_is_told_where_it_stands_while_it_sends(bench):
+    content = bytes(2 * WINDOW_BYTES + MIB)
+    with bench.daemon() as daemon:
+        for version in '8', '7', None:
+            headers = [('Content-Length', len(content)), ('Upload-Complete', '?1')]
+            if version:
+                headers.append(('Upload-Draft-Interop-Version', version))
+            with Exchange(daemon.api, 'POST', query('/uploads', filename='f'), headers) as exchange:
+                exchange.send(content[:MIB])
+                if version == '8':
+                    # Before the rest is sent.
+                    status, fields = exchange.any_head()
+                    expect(status == 104 and fields['upload-draft-interop-version'] == '8', 'first: %s %s', status, fields)
+                    location = fields['location']
+                exchange.send(content[MIB:])
+                answer = exchange.answer()
+                expect(answer.status == 200, 'an upload in one request: %s', answer)
+                if version == '8':
+                    expect(answer.headers['location'] == location, 'it was at %s: %s', location, answer.headers)
+                    expect({status for status, _ in answer.interim} == {104}, 'interim answers: %s', answer.interim)
+                    offsets = [int(fields['upload-offset']) for _, fields in answer.interim]
+                    expect(offsets == sorted(offsets) and offsets[0] <= WINDOW_BYTES + 2 * MIB, 'offsets: %s', offsets)
+                else:
+                    expect(not answer.interim, 'version %s gets %s', version, answer.interim)
+            daemon.unpin(answer.headers['upload-root'])
+        bench.note = 'told at %s' % offsets
+
+
 def a_thousand_uploads_are_open_at_once(bench):
     count = 1000
     with bench.daemon() as daemon:
@@ -511,7 +539,8 @@ CHECKS = [
     pieces_of_any_size_make_the_same_root, a_daemon_that_is_killed_goes_on_where_it_said,
     what_was_acknowledged_in_a_window_is_kept_although_the_request_was_not_answered,
     a_request_ends_one_that_is_stuck, wrong_requests_for_an_upload_are_refused_by_name,
-    a_thousand_uploads_are_open_at_once, the_client_lists_and_aborts_uploads,
+    a_client_that_knows_the_draft_is_told_where_it_stands_while_it_sends, a_thousand_uploads_are_open_at_once,
+    the_client_lists_and_aborts_uploads,
     a_request_with_an_idempotency_key_opens_one_upload, an_abandoned_upload_gives_its_space_back,
     a_client_of_tus_goes_on_after_the_daemon_was_killed, curl_alone_goes_on_by_the_commands_of_the_readme,
     a_killed_coordinator_goes_on_with_copies_elsewhere, an_upload_goes_on_through_any_peer]

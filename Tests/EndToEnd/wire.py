@@ -23,7 +23,7 @@ class Answer:
     headers: dict
     body: bytes = b''
     trailers: dict = dataclasses.field(default_factory=dict)
-    # Statuses of interim answers such as 100, in the order they came.
+    # (status, headers) of interim answers such as 100, in the order they came.
     interim: list = dataclasses.field(default_factory=list)
     # Why the body ended early; None when it is whole.
     cut: str = None
@@ -142,14 +142,16 @@ class Exchange:
 
     def answer_head(self):
         interim = []
-        while True:
-            words = self._line().split(None, 2)
-            if len(words) < 2 or not words[0].startswith(b'HTTP/1.') or not words[1].isdigit():
-                raise WireError('not an HTTP answer: %r' % words[:2])
-            status, headers = int(words[1]), self._fields()
-            if status >= 200:
-                return Answer(status, headers, interim=interim)
-            interim.append(status)
+        while (head := self.any_head())[0] < 200:
+            interim.append(head)
+        return Answer(*head, interim=interim)
+
+    def any_head(self):
+        """(status, headers) of the next answer, which may be an interim one."""
+        words = self._line().split(None, 2)
+        if len(words) < 2 or not words[0].startswith(b'HTTP/1.') or not words[1].isdigit():
+            raise WireError('not an HTTP answer: %r' % words[:2])
+        return int(words[1]), self._fields()
 
     def answer_pieces(self, answer):
         if self.method == 'HEAD' or answer.status in (204, 304):

@@ -22,19 +22,19 @@ private func makeHead(expecting expectation: String?) -> HTTPRequestPart {
 }
 
 /// When a client that sent `Expect: 100-continue` is told to go on.
-struct ContinueHandlerTests {
+struct InterimHandlerTests {
     private let goOn = HTTPResponsePart.head(HTTPResponse(status: .continue))
 
     /// A connection whose client waits to be told.
     private func asked() throws -> Connection {
-        let connection = Connection(ContinueHandler())
+        let connection = Connection(InterimHandler())
         try connection.receive(makeHead(expecting: "100-continue"))
         return connection
     }
 
     @Test(arguments: ["100-continue", "100-Continue"])
     func aClientThatAsksIsToldWhenTheBodyIsWanted(expectation: String) throws {
-        let connection = Connection(ContinueHandler())
+        let connection = Connection(InterimHandler())
         try connection.receive(makeHead(expecting: expectation))
         connection.acceptBody()
         #expect(try connection.takeSent() == [goOn])
@@ -46,7 +46,7 @@ struct ContinueHandlerTests {
     }
 
     @Test func aClientThatDoesNotAskIsNotTold() throws {
-        let connection = Connection(ContinueHandler())
+        let connection = Connection(InterimHandler())
         try connection.receive(requestHead)
         connection.acceptBody()
         #expect(try connection.takeSent() == [])
@@ -85,7 +85,7 @@ struct ContinueHandlerTests {
     }
 
     @Test func aSecondRequestThatAsksIsToldToo() throws {
-        let connection = Connection(ContinueHandler())
+        let connection = Connection(InterimHandler())
         try connection.receive(all: [requestHead, requestEnd])
         connection.sendAnswer()
         _ = try connection.takeSent()
@@ -94,9 +94,23 @@ struct ContinueHandlerTests {
         #expect(try connection.takeSent() == [goOn])
     }
 
+    @Test func whatIsToldMeanwhileComesBeforeTheAnswerOrNotAtAll() throws {
+        let connection = Connection(InterimHandler())
+        let head = HTTPResponse(status: .init(code: 104))
+        try connection.trigger(TellInterim(head: head))
+        #expect(try connection.takeSent() == [])
+        try connection.receive(requestHead)
+        try connection.trigger(TellInterim(head: head))
+        try connection.trigger(TellInterim(head: head))
+        #expect(try connection.takeSent() == [.head(head), .head(head)])
+        connection.send(answerHead)
+        try connection.trigger(TellInterim(head: head))
+        #expect(try connection.takeSent() == [answerHead])
+    }
+
     /// Events that come to the end of a pipeline fail.
     @Test func onlyItsOwnEventEndsHere() throws {
-        let connection = Connection(ContinueHandler())
+        let connection = Connection(InterimHandler())
         try connection.trigger(AcceptBody())
         #expect(throws: ChannelError.operationUnsupported) { try connection.trigger("another") }
     }

@@ -23,4 +23,9 @@ struct APIContext: RequestContext {
     func acceptBody() {
         channel.triggerUserOutboundEvent(AcceptBody(), promise: nil)
     }
+
+    /// Tells the client something while it sends the body.
+    func tell(_ head: HTTPResponse) {
+        channel.triggerUserOutboundEvent(TellInterim(head: head), promise: nil)
+    }
 }

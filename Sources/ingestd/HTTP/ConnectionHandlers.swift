@@ -95,18 +95,26 @@ final class PipelinedRequestsHandler: ChannelDuplexHandler, RemovableChannelHand
 /// A request handler is ready for the body: a client that asked to be told may send it.
 struct AcceptBody: Sendable {}
 
-/// Answers `Expect: 100-continue` when the handler of the request asks for the body, and not
-/// before, so that a request which is refused by its head alone never sends one.
-final class ContinueHandler: ChannelDuplexHandler, RemovableChannelHandler {
+/// Something to tell while the body of a request is still coming.
+struct TellInterim: Sendable {
+    let head: HTTPResponse
+}
+
+/// Sends answers before the answer. `Expect: 100-continue` has one when the handler of the request asks
+/// for the body, and not before, so that a request which is refused by its head alone never sends one.
+final class InterimHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
     private var isExpected = false
+    /// A request has come that is not answered yet.
+    private var isOpen = false
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head(let request):
+            isOpen = true
             isExpected = request.headerFields[.expect]?.lowercased() == "100-continue"
         case .body, .end:
             isExpected = false
@@ -116,20 +124,26 @@ final class ContinueHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         isExpected = false
+        isOpen = false
         context.write(data, promise: promise)
     }
 
     func triggerUserOutboundEvent(
         context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
     ) {
-        guard event is AcceptBody else {
-            return context.triggerUserOutboundEvent(event, promise: promise)
-        }
-        if isExpected {
+        switch event {
+        case is AcceptBody:
+            if isExpected { tell(HTTPResponse(status: .continue), context) }
             isExpected = false
-            context.writeAndFlush(wrapOutboundOut(.head(.init(status: .continue))), promise: nil)
+        case let interim as TellInterim:
+            if isOpen { tell(interim.head, context) }
+        default: return context.triggerUserOutboundEvent(event, promise: promise)
         }
         promise?.succeed()
+    }
+
+    private func tell(_ head: HTTPResponse, _ context: ChannelHandlerContext) {
+        context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
     }
 }
 

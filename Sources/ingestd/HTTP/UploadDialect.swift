@@ -10,6 +10,7 @@ extension HTTPField.Name {
     static let uploadComplete = HTTPField.Name("Upload-Complete")!
     static let uploadLength = HTTPField.Name("Upload-Length")!
     static let uploadLimit = HTTPField.Name("Upload-Limit")!
+    static let uploadDraftInteropVersion = HTTPField.Name("Upload-Draft-Interop-Version")!
     /// The root of a complete upload.
     static let uploadRoot = HTTPField.Name("Upload-Root")!
     static let tusResumable = HTTPField.Name("Tus-Resumable")!
@@ -52,6 +53,23 @@ enum UploadDialect {
     }
 
     // MARK: - Answers
+
+    private static let interopVersion = "8"
+
+    /// Whether the client knows what 104 says, as far as it tells: it means something only in one version of
+    /// the draft.
+    func knowsResumptionSupported(_ request: Request) -> Bool {
+        self == .draft && request.headers[.uploadDraftInteropVersion] == Self.interopVersion
+    }
+
+    /// `104 Upload Resumption Supported`, while a body is being taken.
+    static func resumptionSupported(_ fields: HTTPFields) -> HTTPResponse {
+        var fields = fields
+        fields[.uploadDraftInteropVersion] = interopVersion
+        return HTTPResponse(
+            status: .init(code: 104, reasonPhrase: "Upload Resumption Supported"),
+            headerFields: fields)
+    }
 
     /// What is promised of all uploads: there is no limit but that of time.
     static func limits(lease: Int64) -> HTTPFields {

@@ -34,6 +34,12 @@ struct UploadsRoute: Sendable {
         let isLast = Self.isLast(request)
         var response: Response
         if Self.hasContent(request) || isLast || dialect == .tus && opening.length == 0 {
+            if dialect.knowsResumptionSupported(request) {
+                var fields = created(id).headers
+                fields[.uploadLimit] =
+                    UploadDialect.limits(lease: uploads.leaseSeconds)[.uploadLimit]
+                context.tell(UploadDialect.resumptionSupported(fields))
+            }
             response = try await uploads.using(id) {
                 try await append(request, context, to: $0, at: 0, isLast: isLast, dialect)
             }
@@ -178,9 +184,14 @@ struct UploadsRoute: Sendable {
         let body = UploadBody(request.body, isCompressed: false) { [metrics] count in
             metrics.received(count)
         }
+        let tellsOffsets = dialect.knowsResumptionSupported(request)
         let (progress, root) = try await resource.append(
             body, at: offset, length: length, isLast: isLast, endsAtLength: dialect == .tus,
             wasWhole: { await context.bodyWasWhole() },
+            acknowledged: { offset in
+                guard tellsOffsets else { return }
+                context.tell(UploadDialect.resumptionSupported([.uploadOffset: "\(offset)"]))
+            },
             interrupt: { context.channel.close(promise: nil) })
         guard let root else { return progressing(progress, dialect) }
         metrics.uploadEnded(isCommitted: true)

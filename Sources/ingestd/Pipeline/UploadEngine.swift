@@ -93,9 +93,13 @@ final class UploadEngine: @unchecked Sendable {
 
     /// Takes bytes until they end; all that came is acknowledged then.
     ///
-    /// - Parameter wasWhole: Told after the body, whether it was that.
+    /// - Parameters:
+    ///   - wasWhole: Told after the body, whether it was that.
+    ///   - acknowledged: Told each offset that is acknowledged before the body has ended.
     /// - Throws: `UploadInterrupted` when the body was cut; after anything else this is of no more use.
-    func append(_ body: UploadBody, wasWhole: () async -> Bool) async throws {
+    func append(
+        _ body: UploadBody, wasWhole: () async -> Bool, acknowledged: (Int) -> Void
+    ) async throws {
         var interruption: (any Error)?
         var lastCheckpoint = ContinuousClock.now
         while true {
@@ -118,6 +122,7 @@ final class UploadEngine: @unchecked Sendable {
                 || lastCheckpoint.duration(to: .now) >= Self.windowDuration
             {
                 try await checkpoint()
+                acknowledged(offset)
                 lastCheckpoint = .now
             }
         }

@@ -62,11 +62,13 @@ actor UploadResource {
     ///   - isLast: Nothing follows; the root is made visible.
     ///   - endsAtLength: So it is when all bytes are here.
     ///   - wasWhole: Told after the body, whether it was that, and was not cut.
+    ///   - acknowledged: Told offsets while the body goes on.
     ///   - interrupt: Ends the body.
     /// - Returns: Where the upload stands now, and its root if it is complete.
     func append(
         _ body: UploadBody, at offset: Int, length: Int?, isLast: Bool, endsAtLength: Bool,
-        wasWhole: @escaping @Sendable () async -> Bool, interrupt: @escaping @Sendable () -> Void
+        wasWhole: @escaping @Sendable () async -> Bool,
+        acknowledged: @escaping @Sendable (Int) -> Void, interrupt: @escaping @Sendable () -> Void
     ) async throws -> (progress: Progress, root: ImportedEntry?) {
         try await exclusively {
             let engine = try await loaded()
@@ -79,7 +81,7 @@ actor UploadResource {
             nonisolated(unsafe) let body = body
             // A task of its own: what it does is not to be cancelled in the middle.
             let task = Task {
-                try await engine.append(body, wasWhole: wasWhole)
+                try await engine.append(body, wasWhole: wasWhole, acknowledged: acknowledged)
                 let isEnd = isLast || endsAtLength && engine.length == engine.offset
                 return isEnd ? try await engine.finish() : nil
             }
