@@ -192,6 +192,18 @@ def the_first_requests_of_an_add_are_tried_again(bench):
         expect('start ingestd there' in error and 'going on' in error, 'a service that is waited for: %s', error)
 
 
+def a_file_that_is_no_archive_leaves_no_upload_open(bench):
+    source = bench.directory / 'source.car'
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        for content in random_bytes('no archive', 20 * MIB), bytes(20 * MIB):
+            source.write_bytes(content)
+            _, error = client.run('add', '-Q', '--format', 'car', source, status=(LOCAL, REFUSED))
+            expect('CAR' in error, 'what is wrong: %s', error)
+            expect(not daemon.api.get_lines('/uploads'), 'an upload stays open')
+            expect(not list((bench.directory / 'state').rglob('upload.json')), 'the client remembers an upload that has ended')
+
+
 def an_interrupted_add_says_how_to_go_on(bench):
     source = make_source(bench, 'interrupted')
     with bench.daemon() as daemon, CountingProxy(daemon) as proxy:
@@ -314,6 +326,6 @@ def a_client_whose_coordinator_is_gone_is_told(bench):
 
 CHECKS = [
     the_client_goes_on_whatever_is_killed, the_first_requests_of_an_add_are_tried_again,
-    an_interrupted_add_says_how_to_go_on, a_source_that_changes_is_named,
-    a_limit_to_the_rate_is_kept, uploads_at_once_share_the_rate_and_their_roots_keep_the_order,
+    a_file_that_is_no_archive_leaves_no_upload_open, an_interrupted_add_says_how_to_go_on,
+    a_source_that_changes_is_named, a_limit_to_the_rate_is_kept, uploads_at_once_share_the_rate_and_their_roots_keep_the_order,
     a_client_whose_coordinator_is_gone_is_told]

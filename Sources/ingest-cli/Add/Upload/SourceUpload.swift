@@ -201,7 +201,7 @@ struct SourceUpload {
         let outcome = CommandOutcome(error)
         let isOver: Bool
         switch error {
-        case is SourceChanged, is FileChanged:
+        case is SourceChanged, is FileChanged, is CARError:
             await abort(upload)
             isOver = true
         case is VerificationError: isOver = true
