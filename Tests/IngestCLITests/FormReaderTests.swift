@@ -61,14 +61,4 @@ struct FormReaderTests {
         #expect(try input.firstChange(since: manifest, now: now)?.path == error?.path)
         #expect(try input.firstChange(since: now, now: now) == nil)
     }
-
-    @Test func waitsGrowToAHalfMinuteAndDiffer() {
-        var (backoff, random) = (Backoff(), SystemRandomNumberGenerator())
-        let waits = (0..<12).map { _ in backoff.wait(using: &random) }
-        #expect(waits[0] <= .milliseconds(600) && waits[1] >= .milliseconds(800))
-        #expect(waits.suffix(5).allSatisfy { $0 >= .seconds(24) && $0 <= .seconds(36) })
-        #expect(Set(waits.suffix(5)).count > 1)
-        backoff.reset()
-        #expect(backoff.wait(using: &random) <= .milliseconds(600))
-    }
 }

@@ -21,7 +21,7 @@ private func makeHead(expecting expectation: String?) -> HTTPRequestPart {
     return .head(request)
 }
 
-/// When a client that sent `Expect: 100-continue` is told to go on.
+/// When a client that sent `Expect: 100-continue` is told to go on, and what it is told meanwhile.
 struct InterimHandlerTests {
     private let goOn = HTTPResponsePart.head(HTTPResponse(status: .continue))
 

@@ -9,7 +9,8 @@ struct Retries {
     var waitsForService: Bool
     private var backoff = Backoff()
     private var random = SystemRandomNumberGenerator()
-    private var lastProgress = ContinuousClock.now
+    /// When something failed for the first time since something got through.
+    private var failingSince: ContinuousClock.Instant?
 
     init(patience: Duration, waitsForService: Bool) {
         self.patience = patience
@@ -18,7 +19,7 @@ struct Retries {
 
     /// Something got through.
     mutating func noteProgress() {
-        lastProgress = .now
+        failingSince = nil
         waitsForService = true
         backoff.reset()
     }
@@ -27,13 +28,20 @@ struct Retries {
     ///
     /// - Throws: `error`, when trying again would not change it, or nothing got through for too long.
     mutating func wait(after error: ClientError) async throws {
-        if case .unreachable = error, !waitsForService { throw error }
-        guard error.isPassing, lastProgress.duration(to: .now) < patience else { throw error }
+        guard isWorthwhile(after: error, at: .now) else { throw error }
         let wait = backoff.wait(using: &random)
         let seconds = Double(wait.components.attoseconds) / 1e18 + Double(wait.components.seconds)
         Console.shared.printError(
             "ingest-cli: \(error.cause); going on in \(Int(seconds.rounded(.up))) s")
         try await Task.sleep(for: wait)
+    }
+
+    /// Whether to try again after an error at this time.
+    mutating func isWorthwhile(after error: ClientError, at now: ContinuousClock.Instant) -> Bool {
+        if case .unreachable = error, !waitsForService { return false }
+        let start = failingSince ?? now
+        failingSince = start
+        return error.isPassing && start.duration(to: now) < patience
     }
 
     /// Does what does no harm when it is done twice, until it works.
