@@ -42,7 +42,7 @@ struct FormReaderTests {
             #expect(bytes(rest[index]) == bytes(whole[index]))
         }
         let manifest = try #require(try input.makeManifest(writer))
-        #expect(whole.reduce(0) { $0 + $1.byteCount } == Int(manifest.formByteCount))
+        #expect(whole.reduce(0) { $0 + $1.byteCount } == Int(manifest.bodyByteCount))
         #expect(whole.allSatisfy { bytes($0).count == $0.byteCount })
     }
 

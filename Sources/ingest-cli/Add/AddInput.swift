@@ -74,7 +74,7 @@ struct AddInput {
                 _ = length.add(described, contentByteCount: UInt64(byteCount))
             }
         }
-        manifest.formByteCount = length.totalByteCount
+        manifest.bodyByteCount = length.totalByteCount
         return manifest
     }
 

@@ -5,8 +5,8 @@ import PosixIO
 
 /// What there is to add, as it was when it was first looked at.
 struct SourceManifest: Sendable {
-    /// Length of the form that holds it.
-    var formByteCount: UInt64 = 0
+    /// Length of the request body that holds it: a form, or a CAR.
+    var bodyByteCount: UInt64 = 0
     /// One for every entry, in the order of the walk: 8 bytes an entry.
     var fingerprints: [UInt64] = []
 }

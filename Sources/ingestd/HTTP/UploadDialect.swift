@@ -133,7 +133,7 @@ enum UploadDialect {
             status: .noContent, headers: self == .tus ? [.tusResumable: Self.tusVersion] : [:])
     }
 
-    private static func limitText(_ lease: Int64) -> String { "min-size=0, max-age=\(lease)" }
+    static func limitText(_ lease: Int64) -> String { "min-size=0, max-age=\(lease)" }
 
     private static func httpDate(_ date: Date) -> String {
         let format = DateFormatter()

@@ -36,8 +36,7 @@ struct UploadsRoute: Sendable {
         if Self.hasContent(request) || isLast || dialect == .tus && opening.length == 0 {
             if dialect.knowsResumptionSupported(request) {
                 var fields = created(id).headers
-                fields[.uploadLimit] =
-                    UploadDialect.limits(lease: uploads.leaseSeconds)[.uploadLimit]
+                fields[.uploadLimit] = UploadDialect.limitText(uploads.leaseSeconds)
                 context.tell(UploadDialect.resumptionSupported(fields))
             }
             response = try await uploads.using(id) {

@@ -8,7 +8,7 @@ struct SavedUpload: Codable {
     var upload: String
     /// Makes the same form again.
     var seed: [UInt64]
-    var formByteCount: UInt64
+    var bodyByteCount: UInt64
     var fingerprints: [UInt64]
 }
 

@@ -34,7 +34,7 @@ struct SourceUpload {
     /// Uploads, and prints all entries but the root.
     func run() async throws -> Outcome {
         let manifest = try input.makeManifest(MultipartWriter(seed: (0, 0)))
-        guard let manifest, resume == .auto, manifest.formByteCount >= Self.resumableByteCount
+        guard let manifest, resume == .auto, manifest.bodyByteCount >= Self.resumableByteCount
         else {
             return try await inOneRequest(manifest)
         }
@@ -67,7 +67,7 @@ struct SourceUpload {
                     upload = id
                     try memory?.save(
                         SavedUpload(
-                            upload: id, seed: seed, formByteCount: byteCount,
+                            upload: id, seed: seed, bodyByteCount: byteCount,
                             fingerprints: manifest.fingerprints))
                 }
                 retries.noteProgress()
@@ -133,7 +133,7 @@ struct SourceUpload {
     ) throws -> any SourceBody {
         if isArchive { return try ArchiveBody(input, form: isForm ? writer : nil, meter: meter) }
         return try UploadBody(
-            byteCount: manifest?.formByteCount,
+            byteCount: manifest?.bodyByteCount,
             pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: log),
             meter: meter
         ) { [input] in try FormReader(input, writer, manifest) }
@@ -165,7 +165,7 @@ struct SourceUpload {
     ) async throws -> SavedUpload? {
         guard let memory, let saved = try memory.load(), saved.seed.count == 2 else { return nil }
         let old = SourceManifest(
-            formByteCount: saved.formByteCount, fingerprints: saved.fingerprints)
+            bodyByteCount: saved.bodyByteCount, fingerprints: saved.fingerprints)
         if let change = try input.firstChange(since: old, now: manifest) {
             Console.shared.printError(
                 "ingest-cli: upload \(saved.upload) of this source is given up, and another one begun: "
@@ -181,7 +181,7 @@ struct SourceUpload {
             case .open(let offset):
                 Console.shared.printError(
                     "ingest-cli: going on with upload \(saved.upload) from byte \(offset) of "
-                        + "\(saved.formByteCount)")
+                        + "\(saved.bodyByteCount)")
             }
             return saved
         } catch ClientError.refused(let document)
