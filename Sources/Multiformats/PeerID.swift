@@ -94,6 +94,12 @@ package struct PeerID: Hashable, Comparable, Sendable, CustomStringConvertible {
         key.append(to: &bytes)
     }
 
+    /// Writes the multihash at the start of `bytes`, which must have room for it.
+    package func write(to bytes: UnsafeMutableRawBufferPointer) {
+        bytes.copyBytes(from: Self.prefix)
+        key.write(to: UnsafeMutableRawBufferPointer(rebasing: bytes[Self.prefix.count...]))
+    }
+
     /// The text `12D3KooW…`.
     package var description: String {
         var text: [UInt8] = []

@@ -11,25 +11,23 @@ struct AllocationRound {
     private(set) var required = 0
     private var verdicts: [Verdict?]
     private var chosen: [Int] = []
-    /// Small numbers for zones and hosts, so that picking compares no text.
-    private let domains: [Domain]
+    /// For each peer, how many copies its zone and its host have.
     private var copiesInZone: [Int]
     private var copiesOnHost: [Int]
+    private let rendezvous: Rendezvous
     private var weights: [UInt64?]
-
-    private struct Domain {
-        var zone: Int
-        var host: Int
-    }
 
     init(_ request: AllocationRequest, _ unordered: [PeerCapacity]) {
         self.request = request
-        peers = unordered.sorted { $0.peer < $1.peer }
+        let isOrdered = unordered.indices.dropFirst().allSatisfy {
+            unordered[$0 - 1].peer < unordered[$0].peer
+        }
+        peers = isOrdered ? unordered : unordered.sorted { $0.peer < $1.peer }
         verdicts = Array(repeating: nil, count: peers.count)
-        domains = Self.domains(of: peers)
         copiesInZone = Array(repeating: 0, count: peers.count)
         copiesOnHost = Array(repeating: 0, count: peers.count)
         weights = Array(repeating: nil, count: peers.count)
+        rendezvous = Rendezvous(upload: request.upload, shardNumber: request.shardNumber)
         filter()
         required = requiredCopies()
     }
@@ -43,12 +41,12 @@ struct AllocationRound {
                 choose(next)
             }
         }
-        let all = finishVerdicts()
+        let verdicts = finishedVerdicts()
         var counts = VerdictCounts()
-        for verdict in all { counts.count(verdict) }
+        for verdict in verdicts { counts.count(verdict.verdict) }
         return AllocationDecision(
             chosen: chosen.map { peers[$0].peer },
-            verdicts: zip(peers, all).map { PeerVerdict(peer: $0.peer, verdict: $1) },
+            verdicts: verdicts,
             counts: counts,
             inputDigest: AllocationInput.digest(request, peers),
             rulesVersion: AllocationRules.version)
@@ -143,9 +141,9 @@ struct AllocationRound {
     }
 
     private func compare(_ left: Int, _ right: Int) -> Comparison {
-        let zones = (copiesInZone[domains[left].zone], copiesInZone[domains[right].zone])
+        let zones = (copiesInZone[left], copiesInZone[right])
         if zones.0 != zones.1 { return .zone(zones.0 < zones.1) }
-        let hosts = (copiesOnHost[domains[left].host], copiesOnHost[domains[right].host])
+        let hosts = (copiesOnHost[left], copiesOnHost[right])
         if hosts.0 != hosts.1 { return .host(hosts.0 < hosts.1) }
         // occupied(left) / capacity(left) < occupied(right) / capacity(right), without dividing
         let leftFill = occupied(left).multipliedFullWidth(by: capacity(right))
@@ -172,8 +170,7 @@ struct AllocationRound {
     /// Computed for peers that tie, and once: in a cluster of equal peers most do.
     private mutating func weight(_ index: Int) -> UInt64 {
         if let known = weights[index] { return known }
-        let weight = Rendezvous.weight(
-            upload: request.upload, shardNumber: request.shardNumber, peer: peers[index].peer)
+        let weight = rendezvous.weight(of: peers[index].peer)
         weights[index] = weight
         return weight
     }
@@ -187,25 +184,38 @@ struct AllocationRound {
 
     private mutating func take(_ index: Int) {
         chosen.append(index)
-        copiesInZone[domains[index].zone] += 1
-        copiesOnHost[domains[index].host] += 1
+        countCopies(1, at: index)
+    }
+
+    /// Counts copies for all peers of the same zone, and for those of the same host. Peers without a
+    /// zone share one, so that they never count as apart for want of a tag; nobody shares the host of
+    /// a peer without one.
+    private mutating func countCopies(_ change: Int, at index: Int) {
+        // Where everybody takes a copy nobody is compared.
+        guard !request.policy.isEverywhere else { return }
+        let (zone, host) = (peers[index].zone, peers[index].host)
+        for other in peers.indices {
+            if peers[other].zone == zone { copiesInZone[other] += change }
+            if host != nil && peers[other].host == host { copiesOnHost[other] += change }
+        }
     }
 
     // MARK: - Verdicts
 
     /// Compares whoever is left with the last peer picked, as things stood before that pick.
-    private mutating func finishVerdicts() -> [Verdict] {
+    private mutating func finishedVerdicts() -> [PeerVerdict] {
         if let last = chosen.last, case .chosen = verdicts[last] {
-            copiesInZone[domains[last].zone] -= 1
-            copiesOnHost[domains[last].host] -= 1
+            countCopies(-1, at: last)
             for candidate in candidates { verdicts[candidate] = lostTo(last, candidate) }
         } else {
             // Kept peers alone are enough copies: nothing was compared.
             for candidate in candidates { verdicts[candidate] = .tieLost }
         }
-        return verdicts.map { verdict in
-            guard let verdict else { preconditionFailure("every peer has a verdict") }
-            return verdict
+        return peers.indices.map { index in
+            guard let verdict = verdicts[index] else {
+                preconditionFailure("every peer has a verdict")
+            }
+            return PeerVerdict(peer: peers[index].peer, verdict: verdict)
         }
     }
 
@@ -217,24 +227,6 @@ struct AllocationRound {
             .fuller(
                 fillPermille: fillPermille(candidate), lastChosenPermille: fillPermille(last))
         case .tie: .tieLost
-        }
-    }
-
-    /// Peers without a zone share one, so that they never count as apart for want of a tag; a peer
-    /// without a host is a host of its own.
-    private static func domains(of peers: [PeerCapacity]) -> [Domain] {
-        var zones: [String?: Int] = [:]
-        var hosts: [String: Int] = [:]
-        /// The index of the first peer with a tag is its number.
-        func number<Tag>(_ tag: Tag, _ known: inout [Tag: Int], at index: Int) -> Int {
-            if let number = known[tag] { return number }
-            known[tag] = index
-            return index
-        }
-        return peers.indices.map { index in
-            Domain(
-                zone: number(peers[index].zone, &zones, at: index),
-                host: peers[index].host.map { number($0, &hosts, at: index) } ?? index)
         }
     }
 }

@@ -168,7 +168,7 @@ struct AllocateTests {
         // AllocationRules.version and keep the old rules for states that have them.
         let peers = try (1...5).map { try capacity($0, 1000, used: 100, zone: $0 < 3 ? "a" : nil) }
         let decision = try allocate(request(10, min: 2, max: 3), among: peers)
-        let weight = Rendezvous.weight(upload: Self.upload, shardNumber: 0, peer: try Self.peer(1))
+        let weight = Rendezvous(upload: Self.upload, shardNumber: 0).weight(of: try Self.peer(1))
         #expect(AllocationRules.version == 1)
         #expect(String(weight, radix: 16) == Golden.weight)
         #expect(try decision.chosen == Golden.chosen.map(Self.peer))
@@ -247,9 +247,9 @@ struct AllocateTests {
                         UInt128(
                             peer.usedByteCount + peer.reservedByteCount + request.shardByteCount),
                         UInt64.max
-                            - Rendezvous.weight(
-                                upload: request.upload, shardNumber: request.shardNumber,
-                                peer: peer.peer)
+                            - Rendezvous(
+                                upload: request.upload, shardNumber: request.shardNumber
+                            ).weight(of: peer.peer)
                     )
                 }
                 let capacities = [left, right].map { UInt128($0.capacityByteCount) }
