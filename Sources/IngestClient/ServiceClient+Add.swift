@@ -26,19 +26,28 @@ extension ServiceClient {
     func send(
         _ request: HTTPClientRequest, _ body: any RequestBodySource, byteCount: UInt64?
     ) async throws -> AddedOutput {
+        try await send(request, body, byteCount: byteCount) { response in
+            var reader = AddAnswerReader(address: address)
+            for try await part in response.body {
+                try part.withUnsafeReadableBytes { try reader.take($0) }
+            }
+            return try reader.finish()
+        }
+    }
+
+    /// - Parameter read: Makes something of the answer.
+    func send<Answer>(
+        _ request: HTTPClientRequest, _ body: any RequestBodySource, byteCount: UInt64?,
+        _ read: (HTTPClientResponse) async throws -> Answer
+    ) async throws -> Answer {
         let feed = RequestBodyFeed(body)
         var request = request
         request.body = .stream(
             feed, length: byteCount.map { .known(Int64($0)) } ?? .unknown)
         do {
-            let response = try await execute(request)
-            var reader = AddAnswerReader(address: address)
-            for try await part in response.body {
-                try part.withUnsafeReadableBytes { try reader.take($0) }
-            }
-            let last = try reader.finish()
+            let answer = try await read(try await execute(request))
             await feed.stop()
-            return last
+            return answer
         } catch {
             await feed.stop()
             throw feed.failure ?? translated(error)

@@ -15,12 +15,12 @@ extension ServiceClient {
     ///
     /// - Parameters:
     ///   - contentType: Of a form.
-    ///   - byteCount: Length of the whole body; the service checks for room.
+    ///   - byteCount: Length of the whole body, where it is known; the service checks for room.
     ///   - key: With the same one it is the same upload, however often this is called.
     /// - Returns: The upload's ID.
     package func openUpload(
         _ parameters: AddParameters, _ format: UploadParameters.Format, contentType: String?,
-        byteCount: UInt64, key: String
+        byteCount: UInt64?, key: String
     ) async throws -> String {
         let format = QueryItem(name: "format", value: format.rawValue)
         var request = request(
@@ -29,7 +29,9 @@ extension ServiceClient {
         if let contentType {
             request.headers.replaceOrAdd(name: "Content-Type", value: contentType)
         }
-        request.headers.replaceOrAdd(name: "Upload-Length", value: "\(byteCount)")
+        if let byteCount {
+            request.headers.replaceOrAdd(name: "Upload-Length", value: "\(byteCount)")
+        }
         request.headers.replaceOrAdd(name: "Upload-Complete", value: "?0")
         request.headers.replaceOrAdd(name: "Idempotency-Key", value: key)
         let response = try await execute(request)
@@ -75,10 +77,27 @@ extension ServiceClient {
     package func sendRest(
         of id: String, from offset: UInt64, byteCount: UInt64, body: any RequestBodySource
     ) async throws -> AddedOutput {
+        try await send(
+            appending(to: id, at: offset, isLast: true), body, byteCount: byteCount - offset)
+    }
+
+    /// Sends some of what an upload lacks, as long as the body is; more follows in another request.
+    ///
+    /// - Parameters:
+    ///   - offset: Where it stands.
+    ///   - body: Not asked for more once this has returned or thrown.
+    /// - Throws: What `body` threw; otherwise `ClientError`.
+    package func sendPart(
+        of id: String, from offset: UInt64, body: any RequestBodySource
+    ) async throws {
+        try await send(appending(to: id, at: offset, isLast: false), body, byteCount: nil) { _ in }
+    }
+
+    private func appending(to id: String, at offset: UInt64, isLast: Bool) -> HTTPClientRequest {
         var request = request(.PATCH, APIPath.upload(escaped(id)))
         request.headers.replaceOrAdd(name: "Content-Type", value: APIField.partialUpload)
         request.headers.replaceOrAdd(name: "Upload-Offset", value: "\(offset)")
-        request.headers.replaceOrAdd(name: "Upload-Complete", value: "?1")
-        return try await send(request, body, byteCount: byteCount - offset)
+        request.headers.replaceOrAdd(name: "Upload-Complete", value: isLast ? "?1" : "?0")
+        return request
     }
 }

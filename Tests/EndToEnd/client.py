@@ -16,15 +16,15 @@ class Client:
         if not os.access(self.program, os.X_OK):
             raise CheckSkipped('there is no program %s' % self.program)
 
-    def run(self, *arguments, status=DONE, address=None):
+    def run(self, *arguments, status=DONE, **settings):
         """Standard output and standard error; another exit status than the one wanted, or those, fails the check."""
-        return self.start(*arguments, address=address).end(status)
+        return self.start(*arguments, **settings).end(status)
 
-    def start(self, *arguments, address=None):
+    def start(self, *arguments, address=None, stdin=subprocess.DEVNULL):
         """The same, while it runs."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith('INGEST_')}
         return Command([str(self.program), *map(str, arguments)], {
-            **environment, 'INGEST_API': address or self.address, 'XDG_STATE_HOME': str(self._state)})
+            **environment, 'INGEST_API': address or self.address, 'XDG_STATE_HOME': str(self._state)}, stdin)
 
     def add(self, *arguments):
         return self.run('add', '-Q', *arguments)[0].split()[-1]
@@ -33,10 +33,10 @@ class Client:
 class Command:
     """A command that runs."""
 
-    def __init__(self, words, environment):
+    def __init__(self, words, environment, stdin):
         self.words = words
         self.process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+            words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
     def end(self, status=DONE):
         out, error = (text.decode('utf-8', 'replace') for text in self.process.communicate())

@@ -26,11 +26,6 @@ package struct MultipartWriter: Sendable {
         self.boundary = boundary
     }
 
-    /// For a body that is never made a second time.
-    package static func random() -> MultipartWriter {
-        MultipartWriter(seed: (.random(in: 0...UInt64.max), .random(in: 0...UInt64.max)))
-    }
-
     /// The request's Content-Type.
     package var contentType: String {
         "multipart/form-data; boundary=\(String(decoding: boundary.bytes, as: UTF8.self))"

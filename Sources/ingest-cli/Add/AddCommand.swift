@@ -68,8 +68,8 @@ struct AddCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "auto goes on with an upload of the same source, options and service that is open; "
-                + "never sends one request."))
+            "auto goes on after failures, and with an upload of the same source, options and service "
+                + "that is open; never sends one request, once."))
     var resume = Resume.auto
 
     @Option(

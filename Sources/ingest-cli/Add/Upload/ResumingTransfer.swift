@@ -5,10 +5,8 @@ import IngestClient
 struct ResumingTransfer {
     let client: ServiceClient
     let upload: String
-    let byteCount: UInt64
     let body: any SourceBody
-    /// The body as it is sent: the same, or slowed down.
-    let outgoing: any RequestBodySource
+    let pace: SendPace?
     let meter: ProgressMeter
     let retries: Retries
     /// Somebody looks at the meter.
@@ -25,7 +23,7 @@ struct ResumingTransfer {
                 switch try await client.position(of: upload) {
                 case .complete(let root):
                     // The answer was lost. What is here is still to be imported.
-                    try await body.begin(at: byteCount)
+                    if let byteCount = body.byteCount { try await body.begin(at: byteCount) }
                     return AddedOutput(name: "", cid: root)
                 case .open(let offset):
                     meter.storedByteCount = Int(offset)
@@ -34,7 +32,7 @@ struct ResumingTransfer {
                         retries.noteProgress()
                     }
                     try await body.begin(at: offset)
-                    return try await send(from: offset)
+                    if let root = try await send(from: offset) { return root }
                 }
             } catch let error as ClientError {
                 try await retries.wait(after: error)
@@ -42,11 +40,9 @@ struct ResumingTransfer {
         }
     }
 
-    private func send(from offset: UInt64) async throws -> AddedOutput {
-        guard isWatched else {
-            return try await client.sendRest(
-                of: upload, from: offset, byteCount: byteCount, body: outgoing)
-        }
+    /// - Returns: The root, when that was the last of the body.
+    private func send(from offset: UInt64) async throws -> AddedOutput? {
+        guard isWatched else { return try await sendUnwatched(from: offset) }
         let watching = Task {
             while !Task.isCancelled {
                 // What is not told now is told a second later; sleeping ends when nobody watches.
@@ -58,6 +54,16 @@ struct ResumingTransfer {
             }
         }
         defer { watching.cancel() }
+        return try await sendUnwatched(from: offset)
+    }
+
+    private func sendUnwatched(from offset: UInt64) async throws -> AddedOutput? {
+        // A new one each time: it may have a piece left that is not wanted any more.
+        let outgoing = Throttle.body(body, pace)
+        guard let byteCount = body.byteCount else {
+            try await client.sendPart(of: upload, from: offset, body: outgoing)
+            return nil
+        }
         return try await client.sendRest(
             of: upload, from: offset, byteCount: byteCount, body: outgoing)
     }

@@ -6,8 +6,8 @@ import PosixIO
 
 /// Adds one source through a service: files and directories, a CAR file, or standard input.
 ///
-/// What is long and can be read again goes as an upload that is gone on with after any failure, also by
-/// another process. What is short, or comes from standard input, goes as one request.
+/// What is long goes as an upload that is gone on with after any failure; by another process, too, where
+/// it can be read again. What is short goes as one request.
 struct SourceUpload {
     /// Shorter forms are sent again as a whole sooner than two more requests are made.
     private static let resumableByteCount: UInt64 = 16 << 20
@@ -31,57 +31,93 @@ struct SourceUpload {
         let omissions: [WalkOmissions]
     }
 
+    /// What one upload is made with.
+    private struct Work {
+        /// Of the form.
+        let seed: [UInt64]
+        let contentType: String
+        var body: any SourceBody
+        let meter: ProgressMeter
+        let log: EntryLog
+    }
+
     /// Uploads, and prints all entries but the root.
     func run() async throws -> Outcome {
         let manifest = try input.makeManifest(MultipartWriter(seed: (0, 0)))
-        guard let manifest, resume == .auto, manifest.bodyByteCount >= Self.resumableByteCount
-        else {
-            return try await inOneRequest(manifest)
+        guard resume == .auto else {
+            return try await inOneRequest(
+                try makeWork(manifest, isForm: true), isRepeatable: false)
+        }
+        guard let manifest else { return try await stream() }
+        guard manifest.bodyByteCount >= Self.resumableByteCount else {
+            return try await inOneRequest(try makeWork(manifest, isForm: true), isRepeatable: true)
         }
         let memory = try remember()
         let known = try await known(memory, manifest)
-        let seed = known?.seed ?? [.random(in: 0...UInt64.max), .random(in: 0...UInt64.max)]
-        let writer = MultipartWriter(seed: (high: seed[0], low: seed[1]))
-        let meter = ProgressMeter()
-        let log = EntryLog(style)
-        let body = try makeBody(writer, manifest, meter, log, isForm: !isArchive)
-        guard let byteCount = body.byteCount else {
-            preconditionFailure("what can be read again has a length")
+        return try await inPieces(
+            try makeWork(manifest, isForm: !isArchive, seed: known?.seed), known?.upload,
+            memory, fingerprints: manifest.fingerprints)
+    }
+
+    /// What cannot be read again is kept in memory until the service has it.
+    private func stream() async throws -> Outcome {
+        var work = try makeWork(nil, isForm: !isArchive)
+        let body = StreamBody(work.body)
+        work.body = body
+        if isArchive { return try await inPieces(work) }
+        do {
+            try await bar.showing(work.meter, totalByteCount: nil) {
+                try await body.readAhead(Self.resumableByteCount)
+            }
+        } catch {
+            await body.abandon()
+            throw error
         }
-        var upload = known?.upload
+        return body.byteCount == nil
+            ? try await inPieces(work) : try await inOneRequest(work, isRepeatable: true)
+    }
+
+    /// - Parameters:
+    ///   - upload: The upload to go on with, if it is open.
+    ///   - memory: Where it is remembered for the next process.
+    private func inPieces(
+        _ work: Work, _ upload: String? = nil, _ memory: SavedUploads? = nil,
+        fingerprints: [UInt64] = []
+    ) async throws -> Outcome {
+        let (body, meter, byteCount) = (work.body, work.meter, work.body.byteCount)
+        var upload = upload
         var retries = retries
         do {
-            let root = try await bar.showing(
-                meter, totalByteCount: Int(byteCount)
-            ) {
+            let root = try await bar.showing(meter, totalByteCount: byteCount.map { Int($0) }) {
                 let id: String
-                if let known {
-                    id = known.upload
+                if let upload {
+                    id = upload
                 } else {
                     id = try await retries.run {
                         try await client.openUpload(
                             parameters, isArchive ? .car : .multipart,
-                            contentType: isArchive ? nil : writer.contentType,
-                            byteCount: byteCount, key: "\(seed[0])-\(seed[1])")
+                            contentType: isArchive ? nil : work.contentType, byteCount: byteCount,
+                            key: "\(work.seed[0])-\(work.seed[1])")
                     }
                     upload = id
-                    try memory?.save(
-                        SavedUpload(
-                            upload: id, seed: seed, bodyByteCount: byteCount,
-                            fingerprints: manifest.fingerprints))
+                    if let byteCount {
+                        try memory?.save(
+                            SavedUpload(
+                                upload: id, seed: work.seed, bodyByteCount: byteCount,
+                                fingerprints: fingerprints))
+                    }
                 }
                 retries.noteProgress()
                 let answer = try await ResumingTransfer(
-                    client: client, upload: id, byteCount: byteCount, body: body,
-                    outgoing: Throttle.body(body, pace), meter: meter, retries: retries,
-                    isWatched: bar.isShown
+                    client: client, upload: id, body: body, pace: pace, meter: meter,
+                    retries: retries, isWatched: bar.isShown
                 ).run()
                 let root = try await body.finish(answer)
                 try memory?.remove()
                 try Self.check(answer, is: root.cid)
                 return root
             }
-            try log.closeBefore(root)
+            try work.log.closeBefore(root)
             return Outcome(root: root, omissions: body.omissions)
         } catch {
             await body.abandon()
@@ -90,36 +126,33 @@ struct SourceUpload {
         }
     }
 
-    /// - Parameter manifest: What can be read again is sent again after a failure that passes.
-    private func inOneRequest(_ manifest: SourceManifest?) async throws -> Outcome {
+    /// - Parameter isRepeatable: The request is made again after a failure that passes.
+    private func inOneRequest(_ work: Work, isRepeatable: Bool) async throws -> Outcome {
         var retries = retries
-        let writer = MultipartWriter.random()
-        let meter = ProgressMeter()
-        let log = EntryLog(style)
-        let body = try makeBody(writer, manifest, meter, log, isForm: true)
+        let body = work.body
         do {
             let root = try await bar.showing(
-                meter, totalByteCount: body.byteCount.map { Int($0) }
+                work.meter, totalByteCount: body.byteCount.map { Int($0) }
             ) {
                 let send = {
                     try await client.add(
-                        parameters, contentType: writer.contentType,
-                        byteCount: body.byteCount, body: Throttle.body(body, pace))
+                        parameters, contentType: work.contentType, byteCount: body.byteCount,
+                        body: Throttle.body(body, pace))
                 }
                 let answer =
-                    if manifest == nil || resume == .never {
-                        try await send()
-                    } else {
+                    if isRepeatable {
                         try await retries.run {
                             try await body.begin(at: 0)
                             return try await send()
                         }
+                    } else {
+                        try await send()
                     }
                 let root = try await body.finish(answer)
                 try Self.check(answer, is: root.cid)
                 return root
             }
-            try log.closeBefore(root)
+            try work.log.closeBefore(root)
             return Outcome(root: root, omissions: body.omissions)
         } catch {
             await body.abandon()
@@ -127,16 +160,27 @@ struct SourceUpload {
         }
     }
 
-    private func makeBody(
-        _ writer: MultipartWriter, _ manifest: SourceManifest?, _ meter: ProgressMeter,
-        _ log: EntryLog, isForm: Bool
-    ) throws -> any SourceBody {
-        if isArchive { return try ArchiveBody(input, form: isForm ? writer : nil, meter: meter) }
-        return try UploadBody(
-            byteCount: manifest?.bodyByteCount,
-            pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: log),
-            meter: meter
-        ) { [input] in try FormReader(input, writer, manifest) }
+    /// - Parameters:
+    ///   - manifest: Of what can be read again.
+    ///   - isForm: An archive is sent alone otherwise.
+    private func makeWork(
+        _ manifest: SourceManifest?, isForm: Bool, seed: [UInt64]? = nil
+    ) throws -> Work {
+        let seed = seed ?? [.random(in: 0...UInt64.max), .random(in: 0...UInt64.max)]
+        let writer = MultipartWriter(seed: (high: seed[0], low: seed[1]))
+        let (meter, log) = (ProgressMeter(), EntryLog(style))
+        let body: any SourceBody
+        if isArchive {
+            body = try ArchiveBody(input, form: isForm ? writer : nil, meter: meter)
+        } else {
+            body = try UploadBody(
+                byteCount: manifest?.bodyByteCount,
+                pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: log),
+                meter: meter
+            ) { [input] in try FormReader(input, writer, manifest) }
+        }
+        return Work(
+            seed: seed, contentType: writer.contentType, body: body, meter: meter, log: log)
     }
 
     private static func check(_ answer: AddedOutput, is root: CID) throws {
