@@ -45,6 +45,13 @@ def read_varint(data, position):
         require(shift < 63, 'a varint is too long')
 
 
+def write_varint(number):
+    data = b''
+    while number >= 0x80:
+        data, number = data + bytes([number & 0x7F | 0x80]), number >> 7
+    return data + bytes([number])
+
+
 # ---- CIDs
 
 def read_cid(data, position):
@@ -138,6 +145,25 @@ def file_bytes(cid, blocks):
 def links_of(cid, block):
     """CIDs of data blocks below a block."""
     return dag_pb_links(block) if parts_of(cid)[0] == DAG_PB else []
+
+
+def archive_of_file(content, chunk_bytes):
+    """(root, a CARv1) of a UnixFS file with its content in raw leaves."""
+    def field(number, value):
+        if isinstance(value, int):
+            return write_varint(number << 3) + write_varint(value)
+        return write_varint(number << 3 | 2) + write_varint(len(value)) + value
+
+    def block_of(codec, data):
+        return bytes([1, codec, SHA2_256, 32]) + hashlib.sha256(data).digest(), data
+
+    leaves = [block_of(RAW, content[start:start + chunk_bytes]) for start in range(0, len(content), chunk_bytes)]
+    links = [field(2, field(1, cid) + field(2, b'') + field(3, len(leaf))) for cid, leaf in leaves]
+    file = field(1, 2) + field(3, len(content)) + b''.join(field(4, len(leaf)) for _, leaf in leaves)
+    root = block_of(DAG_PB, b''.join(links) + field(1, file))
+    header = b'\xa2\x65roots\x81\xd8\x2a\x58\x25\x00' + root[0] + b'\x67version\x01'
+    frames = [header, *(cid + data for cid, data in [root, *leaves])]
+    return text_of_cid(root[0]), b''.join(write_varint(len(frame)) + frame for frame in frames)
 
 
 def read_cbor(data, position=0):

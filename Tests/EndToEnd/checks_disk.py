@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 
-from archives import FormatError
+from archives import FormatError, archive_of_file
 from cluster import Cluster, copies
 from daemon import CheckFailed, CheckSkipped, Daemon, eventually, expect
 from forms import Entry, Form, random_bytes
@@ -35,6 +35,14 @@ class Broken(Exception):
     """A request was not answered with success: nothing is promised."""
 
 
+class Upload:
+    """One that is sent in pieces."""
+
+    def __init__(self, body, options):
+        self.body, self.options = body, options
+        self.location, self.offset = None, 0
+
+
 class Ingest:
     """What a client does, and what it was promised."""
 
@@ -42,15 +50,21 @@ class Ingest:
         self.daemon = daemon
         self.contents = {
             name: random_bytes('disk ' + name, size) for name, size in (
-                ('kept', 1_700_000), ('removed', 600_000), ('resumed', 1_600_000), ('aborted', 700_000), ('last', 10_000))}
+                ('kept', 1_700_000), ('removed', 600_000), ('resumed', 1_600_000), ('archived', 400_000), ('aborted', 700_000),
+                ('last', 10_000))}
         # {name: root} of what was said to be kept, and of what was said to be removed.
         self.roots, self.removed = {}, set()
-        self.upload, self.offset = None, 0
+        archive = archive_of_file(self.contents['archived'], 90_000)[1]
+        self.uploads = {
+            'resumed': Upload(self.contents['resumed'], {'filename': 'resumed'}), 'archived': Upload(archive, {'format': 'car'})}
 
     def run(self):
         """Everything, as far as it goes."""
         for step in (
-                self.add_kept, self.add_removed, self.open, self.send_first, self.remove, self.abort, self.send_rest,
+                self.add_kept, self.add_removed, lambda: self.open('resumed'), lambda: self.send('resumed', 400_000),
+                # What is acknowledged before the first shard is sealed can be lost by what happens then.
+                lambda: self.send('resumed', 1_300_007), self.remove, self.abort, lambda: self.send('resumed'),
+                lambda: self.open('archived'), lambda: self.send('archived', 200_000), lambda: self.send('archived'),
                 self.add_last):
             try:
                 step()
@@ -89,28 +103,23 @@ class Ingest:
             self.request('DELETE', '/pins/' + root, status=(200,))
             self.removed.add('removed')
 
-    def open(self):
-        answer = self.request('POST', query('/uploads', filename='resumed', **OPTIONS), status=(201,))
-        self.upload = answer.headers['location']
+    def open(self, name):
+        answer = self.request('POST', query('/uploads', name=name, **self.uploads[name].options, **OPTIONS), status=(201,))
+        self.uploads[name].location = answer.headers['location']
 
-    def send(self, start, end, is_last):
+    def send(self, name, end=None):
+        """What the upload lacks, up to `end`; its root when that was all."""
+        upload = self.uploads[name]
+        if not upload.location:
+            return None
         answer = self.request(
-            'PATCH', self.upload,
-            [PARTIAL_UPLOAD, ('Upload-Offset', str(start)), ('Upload-Complete', '?1' if is_last else '?0')],
-            self.contents['resumed'][start:end], status=(200, 204))
-        self.offset = end
-        return answer
-
-    def send_first(self):
-        if self.upload:
-            # What is acknowledged before the first shard is sealed can be lost by what happens then.
-            self.send(0, 400_000, False)
-            self.send(400_000, 1_300_007, False)
-
-    def send_rest(self):
-        if self.upload:
-            length = len(self.contents['resumed'])
-            self.roots['resumed'] = self.send(self.offset, length, True).headers['upload-root']
+            'PATCH', upload.location,
+            [PARTIAL_UPLOAD, ('Upload-Offset', str(upload.offset)), ('Upload-Complete', '?0' if end else '?1')],
+            upload.body[upload.offset:end], status=(200, 204))
+        upload.offset = end or len(upload.body)
+        if not end:
+            self.roots[name] = answer.headers['upload-root']
+        return self.roots.get(name)
 
     def abort(self):
         answer = self.request('POST', query('/uploads', **OPTIONS), status=(201,))
@@ -129,12 +138,13 @@ class Ingest:
                 expect('removed' not in self.removed or root not in pins, 'what was removed is back')
             else:
                 expect(root in pins, '%s was acknowledged and is lost', name)
-        self._go_on(roots)
+        for name in self.uploads:
+            self._go_on(name, roots)
         pins = set(self.daemon.pins())
         expect(pins <= set(roots.values()), 'pins of something else: %s', pins)
         for name, root in roots.items():
             if root in pins:
-                path = root if name == 'resumed' else root + '/' + name
+                path = root if name in self.uploads else root + '/' + name
                 self.daemon.expect_reads(path, self.contents[name])
         for upload in self.daemon.api.get_lines('/uploads'):
             # Its answer was lost, so nobody knows of it; it would end with its lease.
@@ -147,38 +157,39 @@ class Ingest:
     def look(self, roots, goes_on):
         """Takes what a daemon that was started again tells for a promise, and opens an upload.
 
-        `goes_on`: the upload that was under way is sent to its end before."""
+        `goes_on`: what was under way is sent to its end before."""
         pins = set(self.daemon.pins())
         for name, root in roots.items():
             if root in pins and not (name == 'removed' and self.removed):
                 self.roots[name] = root
-        for upload in self.daemon.api.get_lines('/uploads'):
-            # The answer with its name may have been lost.
-            self.upload = self.upload or '/uploads/' + upload['id']
-        if goes_on and (root := self._go_on(roots)):
-            self.roots['resumed'] = root
-        elif self.upload:
-            self.offset = self._acknowledged()[0]
+        for status in self.daemon.api.get_lines('/uploads'):
+            # The answer with its location may have been lost.
+            if upload := self.uploads.get(status['name']):
+                upload.location = upload.location or '/uploads/' + status['id']
+        for name, upload in self.uploads.items():
+            if goes_on:
+                self._go_on(name, roots)
+            elif upload.location:
+                upload.offset = self._acknowledged(upload)[0]
         with contextlib.suppress(Broken, WireError, OSError):
             self.request('POST', query('/uploads', **OPTIONS), status=(201,))
 
-    def _acknowledged(self):
-        """(offset, root) of the upload, as it is now."""
-        answer = self.daemon.api.request('HEAD', self.upload)
-        expect(answer.status == 200, 'an upload of which %d bytes were acknowledged: %s', self.offset, answer)
+    def _acknowledged(self, upload):
+        """(offset, root) of an upload, as it is now."""
+        answer = self.daemon.api.request('HEAD', upload.location)
+        expect(answer.status == 200, 'an upload of which %d bytes were acknowledged: %s', upload.offset, answer)
         offset = int(answer.headers['upload-offset'])
-        expect(offset >= self.offset, '%d bytes were acknowledged, %d are there', self.offset, offset)
+        expect(offset >= upload.offset, '%d bytes were acknowledged, %d are there', upload.offset, offset)
         return offset, answer.headers.get('upload-root')
 
-    def _go_on(self, roots):
-        """The root of the upload, which is sent to its end; None when there is none."""
-        if not self.upload:
-            return None
-        offset, root = self._acknowledged()
-        if not root:
-            root = self.send(offset, len(self.contents['resumed']), True).headers['upload-root']
-        expect(root == roots['resumed'], 'the upload that went on has root %s', root)
-        return root
+    def _go_on(self, name, roots):
+        """An upload that was opened is sent to its end."""
+        upload = self.uploads[name]
+        if upload.location:
+            upload.offset, root = self._acknowledged(upload)
+            root = root or self.send(name)
+            expect(root == roots[name], 'the upload of %s that went on has root %s', name, root)
+            self.roots[name] = root
 
 
 def debug_daemon(bench):
@@ -239,7 +250,7 @@ def a_fault_at_any_change_of_the_disk_loses_nothing_that_was_acknowledged(bench)
     program = debug_daemon(bench)
     known = [run(program, bench.directory / ('without-%d' % number)) for number in range(2)]
     roots = known[0][1].roots
-    expect(sorted(roots) == ['kept', 'last', 'removed', 'resumed'], 'without a fault comes %s', roots)
+    expect(sorted(roots) == ['archived', 'kept', 'last', 'removed', 'resumed'], 'without a fault comes %s', roots)
     points = sorted(set(known[0][0]) & set(known[1][0]))
     cases = [(mode, point) for point in points for mode in MODES[point.split(' ', 1)[0]]]
     share = bench.options.disk_share
