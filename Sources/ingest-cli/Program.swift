@@ -13,7 +13,10 @@ enum Program {
         signal(SIGPIPE, SIG_IGN)
         raiseOpenFileLimit()
         let task = Task { await run(CommandLine.arguments.dropFirst().map { $0 }) }
-        Interrupts.watch { task.cancel() }
+        Interrupts.watch {
+            StandardInput.giveUp()
+            task.cancel()
+        }
         exit(await task.value)
     }
 

@@ -1,5 +1,6 @@
 """ingest-cli goes on with its uploads after failures of the network, the daemon, and itself."""
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -271,6 +272,21 @@ def an_interrupted_add_says_how_to_go_on(bench):
         daemon.expect_agreement()
 
 
+def an_interrupt_ends_an_add_that_waits_for_standard_input(bench):
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        output, stdin = os.pipe()
+        with open(output, 'rb') as output, open(stdin, 'wb') as stdin:
+            command = client.start('add', '-', stdin=output)
+            stdin.write(random_bytes('waiting', 20 * MIB))
+            stdin.flush()
+            eventually(lambda: daemon.api.get_lines('/uploads'), 'no upload is opened')
+            command.process.send_signal(signal.SIGINT)
+            eventually(lambda: command.process.poll() is not None, 'it still waits')
+            command.end(INTERRUPTED)
+        expect(not daemon.api.get_lines('/uploads'), 'an upload stays open that nobody can go on with')
+
+
 def a_source_that_changes_is_named(bench):
     source = make_source(bench, 'changing')
     late = source / 'large'
@@ -374,5 +390,6 @@ CHECKS = [
     the_client_goes_on_whatever_is_killed, the_first_requests_of_an_add_are_tried_again,
     standard_input_survives_the_network_and_the_daemon,
     a_file_that_is_no_archive_leaves_no_upload_open, an_interrupted_add_says_how_to_go_on,
+    an_interrupt_ends_an_add_that_waits_for_standard_input,
     a_source_that_changes_is_named, a_limit_to_the_rate_is_kept, uploads_at_once_share_the_rate_and_their_roots_keep_the_order,
     a_client_whose_coordinator_is_gone_is_told]

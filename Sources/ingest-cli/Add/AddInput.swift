@@ -111,30 +111,6 @@ struct AddInput {
     }
 }
 
-/// Standard input as a file.
-enum StandardInput {
-    static func open() -> FileDescriptor {
-        // A pipe gives as much as it holds; a refusal leaves it as it is.
-        let setPipeByteCount: Int32 = 1031  // F_SETPIPE_SZ
-        _ = fcntl(STDIN_FILENO, setPipeByteCount, 1 << 20)
-        return FileDescriptor(owning: dup(STDIN_FILENO), path: "standard input")
-    }
-
-    /// Reads until `room` is full or the input ends.
-    static func fill(
-        _ room: UnsafeMutableRawBufferPointer, from file: FileDescriptor
-    ) throws -> Int {
-        var done = 0
-        while done < room.count {
-            let count = try file.readSome(
-                into: UnsafeMutableRawBufferPointer(rebasing: room[done...]))
-            if count == 0 { break }
-            done += count
-        }
-        return done
-    }
-}
-
 extension FileDescriptor {
     /// Reads until `room` is full or the file ends.
     func fill(_ room: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {

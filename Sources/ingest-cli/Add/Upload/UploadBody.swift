@@ -135,6 +135,8 @@ final class UploadBody: SourceBody, @unchecked Sendable {
     }
 
     func abandon() async {
+        // What comes from there may let its reader wait for ever.
+        if byteCount == nil { StandardInput.giveUp() }
         await drain()
         await pipeline.abandon()
     }
