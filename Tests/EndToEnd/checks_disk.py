@@ -5,6 +5,7 @@ once for each of them; whatever was acknowledged must be there afterwards, and n
 import collections
 import concurrent.futures
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -25,6 +26,13 @@ LOSSES = ('lost', 'lost-bytes', 'lost-names')
 MODES = collections.defaultdict(lambda: ('kill', 'eio', 'full', *LOSSES), {
     'write': ('kill', 'torn', 'short', 'eio', 'full', *LOSSES),
     'begin': ('kill', 'eio', 'full', *LOSSES), 'commit': ('kill', *LOSSES)})
+
+
+def modes_at(point, random, share):
+    """A kill and a power cut, and a share of what else can happen at a change of the disk."""
+    modes = MODES[point.split(' ', 1)[0]]
+    others = [mode for mode in modes if mode not in ('kill', 'lost')]
+    return ['kill', 'lost', *random.sample(others, math.ceil(len(others) * share))]
 
 
 # Power goes when the daemon that was started after a kill opens an upload.
@@ -252,10 +260,7 @@ def a_fault_at_any_change_of_the_disk_loses_nothing_that_was_acknowledged(bench)
     roots = known[0][1].roots
     expect(sorted(roots) == ['archived', 'kept', 'last', 'removed', 'resumed'], 'without a fault comes %s', roots)
     points = sorted(set(known[0][0]) & set(known[1][0]))
-    cases = [(mode, point) for point in points for mode in MODES[point.split(' ', 1)[0]]]
-    share = bench.options.disk_share
-    if share < 1:
-        cases = bench.random.sample(cases, int(len(cases) * share))
+    cases = [(mode, point) for point in points for mode in modes_at(point, bench.random, bench.options.disk_share)]
     missed, failures, lock = [], [], threading.Lock()
 
     def attempt(number, fault):

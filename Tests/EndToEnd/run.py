@@ -109,9 +109,12 @@ def read_options():
     parser.add_argument(
         '--debug-daemon', type=pathlib.Path, default=REPOSITORY / '.build' / 'debug' / 'ingestd',
         help='a debug build, whose disk can be made to fail')
-    parser.add_argument('--disk-share', type=float, default=1, help='share of the faults of the disk that are tried')
     parser.add_argument(
-        '--copies-share', type=float, default=0.02, help='the same for the disk of a peer that gets copies')
+        '--disk-share', type=float, default=0.25,
+        help='each change of the disk fails by a kill, a power cut, and this share of the other ways')
+    parser.add_argument(
+        '--copies-share', type=float, default=0.02,
+        help='share of all faults that are tried on the disk of a peer that gets copies')
     parser.add_argument('--list', action='store_true', help='print the names and do nothing')
     parser.add_argument('--seed', type=int, default=int.from_bytes(os.urandom(4), 'big'), help='of everything random')
     parser.add_argument('--kills', type=int, default=30, help='rounds of the kill -9 check')
