@@ -142,6 +142,7 @@ let package = Package(
                 "ClusterCore", "EtcdClient", "Multiformats", "Pinset", "PosixIO", "SeededRandom",
                 "ShardPlanner",
                 "Spill",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

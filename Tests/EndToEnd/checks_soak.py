@@ -11,7 +11,7 @@ import time
 
 from checks_resume import Resumable
 from cluster import MIB, VotingCluster, copies, dataset, entries
-from daemon import eventually, expect
+from daemon import CheckFailed, eventually, expect
 from forms import Form, add
 from wire import WireError
 
@@ -65,6 +65,22 @@ class Sample:
 def resident_bytes(pid):
     line, = [line for line in open('/proc/%d/status' % pid) if line.startswith('VmRSS')]
     return int(line.split()[1]) * 1024
+
+
+def descriptors_of(pid):
+    """What a process has open, with both ends of its connections."""
+    ends = {}
+    for line in [line for name in ('tcp', 'tcp6') for line in open('/proc/%d/net/%s' % (pid, name))]:
+        words = line.split()
+        if words[0] != 'sl':
+            ports = [int(word.rsplit(':', 1)[1], 16) for word in words[1:3]]
+            ends['socket:[%s]' % words[9]] = 'port %d to port %d, state %s' % (*ports, words[3])
+    names = []
+    for path in pathlib.Path('/proc/%d/fd' % pid).iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            name = os.readlink(path)
+            names.append('%s %s' % (name, ends.get(name, '')))
+    return sorted(names)
 
 
 def tree_bytes(directory):
@@ -231,8 +247,11 @@ def nothing_grows_but_what_is_stored(bench):
             cluster.peers[0].unpin(pin)
         cluster.expect_empty()
         # Connections that nobody uses are closed after a while.
-        eventually(lambda: Sample(cluster.peers[0]).descriptors <= first.descriptors + 10,
-                   'the daemon keeps more descriptors than the %d it began with' % first.descriptors)
+        try:
+            eventually(lambda: Sample(cluster.peers[0]).descriptors <= first.descriptors + 10, 'too many')
+        except CheckFailed:
+            raise CheckFailed('the daemon keeps more descriptors than the %d it began with:\n%s' % (
+                first.descriptors, '\n'.join(descriptors_of(cluster.peers[0].process.pid)))) from None
         last = Sample(cluster.peers[0])
         cluster.checked_states()
     third = len(samples) // 3

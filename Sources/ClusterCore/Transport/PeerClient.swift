@@ -198,7 +198,10 @@ package final class PeerClient: Sendable {
         do {
             let response = try await http.execute(
                 request, timeout: TimeAmount(Self.forwardPatience))
-            let body = try await response.body.collect(upTo: Self.answerByteCountLimit)
+            let body =
+                response.status.code < 300
+                ? try await response.body.collect(upTo: Self.answerByteCountLimit)
+                : await Self.refusal(response)
             return (Int(response.status.code), response.headers, body)
         } catch {
             throw PeerError.unreachable(peer.peer, cause: String(describing: error))
@@ -234,10 +237,10 @@ package final class PeerClient: Sendable {
             let response = try await http.execute(request, timeout: TimeAmount(timeout))
             silent.withLock { $0.remove(peer) }
             guard response.status == .ok else {
-                let bytes = try await response.body.collect(upTo: Self.answerByteCountLimit)
                 throw PeerError.refused(
                     peer, status: Int(response.status.code),
-                    message: String(buffer: bytes).trimmingCharacters(in: .whitespacesAndNewlines))
+                    message: String(buffer: await Self.refusal(response))
+                        .trimmingCharacters(in: .whitespacesAndNewlines))
             }
             return try await take(response.body)
         } catch let error as PeerError {
@@ -249,6 +252,20 @@ package final class PeerClient: Sendable {
             if SilentPeers.isSilence(error) { silent.withLock { $0.insert(peer, at: .now) } }
             throw PeerError.unreachable(peer, cause: String(describing: error))
         }
+    }
+
+    /// What a refusal says. Its end may lack: see `EarlyRefusalHandler`.
+    private static func refusal(_ response: HTTPClientResponse) async -> ByteBuffer {
+        var bytes = ByteBuffer()
+        do {
+            for try await var part in response.body
+            where bytes.readableBytes + part.readableBytes <= answerByteCountLimit {
+                bytes.writeBuffer(&part)
+            }
+        } catch {
+            // The connection was ended on purpose, or by what the status tells of.
+        }
+        return bytes
     }
 
     /// The connections to a peer, and what its URLs begin with.
@@ -276,7 +293,11 @@ package final class PeerClient: Sendable {
             settings.timeout = .init(connect: .seconds(2), read: .seconds(30), write: .seconds(30))
             settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
             settings.connectionPool.retryConnectionEstablishment = false
-            settings.http1_1ConnectionDebugInitializer = ConnectionSilence.notice
+            settings.http1_1ConnectionDebugInitializer = { channel in
+                ConnectionSilence.notice(on: channel).flatMap {
+                    EarlyRefusalHandler.add(to: channel)
+                }
+            }
             let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
             lines[peer] = Line(address: address, http: http)
             return (http, known?.http)
