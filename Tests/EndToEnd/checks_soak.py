@@ -252,6 +252,8 @@ def nothing_grows_but_what_is_stored(bench):
         except CheckFailed:
             raise CheckFailed('the daemon keeps more descriptors than the %d it began with:\n%s' % (
                 first.descriptors, '\n'.join(descriptors_of(cluster.peers[0].process.pid)))) from None
+        kept = [name for name in descriptors_of(cluster.peers[0].process.pid) if '.car (deleted)' in name]
+        expect(not kept, 'shards that are gone take space: %s', kept)
         last = Sample(cluster.peers[0])
         cluster.checked_states()
     third = len(samples) // 3
