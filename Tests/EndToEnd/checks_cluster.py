@@ -210,8 +210,7 @@ def a_peer_that_starts_again_during_an_upload_keeps_what_it_signed_for(bench):
     files = dataset('starts again', 30 * MIB)
     with Cluster(bench) as cluster:
         with upload_under_way(cluster, files, most=3):
-            before = cluster.peers[2].shard_files()
-            expect(before, 'peer 2 has no shards')
+            before = eventually(cluster.peers[2].shard_files, 'peer 2 has no shards')
             cluster.peers[2].kill()
             cluster.start()
             expect(before.items() <= cluster.peers[2].shard_files().items(), 'it gave away what it had signed for')
