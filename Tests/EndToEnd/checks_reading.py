@@ -1,4 +1,6 @@
 """`GET /ipfs`: plain bytes with ranges, blocks and archives, each verified here as a client would."""
+import socket
+
 import archives
 from daemon import expect
 from forms import Entry, add, random_bytes
@@ -54,6 +56,18 @@ def known_content_is_not_sent_again(bench):
         tags = {daemon.api.get('/ipfs/' + path).headers['etag'] for path in (
             root, root + '?format=raw', root + '?format=car', root + '?format=car&dag-scope=block', root + '/f')}
         expect(len(tags) == 5, 'different forms share entity tags: %s', tags)
+
+
+def nothing_follows_an_answer_to_head(bench):
+    """Also to one that is an error; the next answer on the connection would begin with it."""
+    with bench.daemon() as daemon, socket.create_connection((daemon.api.host, daemon.api.port), 10) as connection:
+        for path in '/uploads/' + '0' * 32, '/nothing', '/id':
+            connection.sendall(daemon.api.head('HEAD', path, keeps_open=True))
+            answer = b''
+            while b'\r\n\r\n' not in answer:
+                answer += connection.recv(65536)
+            expect(answer.startswith(b'HTTP/1.1 ') and answer.endswith(b'\r\n\r\n') and b'chunked' not in answer,
+                   'HEAD %s: %r', path, answer)
 
 
 def head_tells_what_get_would_send(bench):
@@ -129,5 +143,5 @@ def a_damaged_block_is_never_sent_as_good(bench):
 
 
 CHECKS = [
-    file_reads_answer_ranges, known_content_is_not_sent_again, head_tells_what_get_would_send, raw_and_car_answers_verify,
-    a_damaged_block_is_never_sent_as_good]
+    file_reads_answer_ranges, known_content_is_not_sent_again, nothing_follows_an_answer_to_head,
+    head_tells_what_get_would_send, raw_and_car_answers_verify, a_damaged_block_is_never_sent_as_good]

@@ -64,11 +64,7 @@ struct APIResponder: HTTPResponder {
                 requestID: requestID)
         }
         response.headers[.requestID] = requestID
-        if request.method == .head {
-            let length = response.status.kind == .successful ? response.body.contentLength : nil
-            response.body = ResponseBody()
-            response.headers[.contentLength] = length.map(String.init)
-        }
+        if request.method == .head { Self.removeBody(of: &response) }
         let elapsed = (ContinuousClock.now - start).components
         metrics.answered(
             method: route == nil ? "other" : request.method.rawValue,
@@ -76,6 +72,16 @@ struct APIResponder: HTTPResponder {
             status: response.status.code,
             seconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
         return response
+    }
+
+    /// Leaves the answer to a `HEAD`. Without a length the end of an empty body would follow it, which
+    /// is no part of it.
+    private static func removeBody(of response: inout Response) {
+        guard response.status != .notModified else { return }
+        let length = response.body.contentLength
+        response.body = ResponseBody()
+        response.headers[.contentLength] = length.map(String.init)
+        if length == nil { response.headers[.connection] = "close" }
     }
 
     private func respond(
@@ -135,9 +141,11 @@ struct APIResponder: HTTPResponder {
                 throw Problem(.methodNotAllowed, "peers pass on what is done to uploads alone")
             }
         } catch {
-            return failure(
+            var response = failure(
                 error, dialect: .cluster, path: APIPath.upload(id),
                 requestID: Self.requestID(request.headers[.requestID]))
+            if request.method == .head { Self.removeBody(of: &response) }
+            return response
         }
     }
 
