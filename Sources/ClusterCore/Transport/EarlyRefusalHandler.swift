@@ -7,7 +7,7 @@ import NIOHTTP1
 /// AsyncHTTPClient 1.37 lets go of such a request when the answer is complete, and nobody wakes the task
 /// then that waits to send the rest: it stays for ever, with what it was sending. A connection that ends
 /// in the middle of an answer makes it end the request instead.
-final class EarlyRefusalHandler: ChannelDuplexHandler, RemovableChannelHandler {
+final class EarlyRefusalHandler: ChannelDuplexHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias InboundOut = HTTPClientResponsePart
     typealias OutboundIn = HTTPClientRequestPart

@@ -75,10 +75,10 @@ struct APIResponder: HTTPResponder {
     }
 
     /// Leaves the answer to a `HEAD`. Without a length the end of an empty body would follow it, which
-    /// is no part of it.
+    /// is no part of it. An error says 0, not the length of its text: some clients wait for that text.
     private static func removeBody(of response: inout Response) {
         guard response.status != .notModified else { return }
-        let length = response.body.contentLength
+        let length = response.status.kind == .successful ? response.body.contentLength : 0
         response.body = ResponseBody()
         response.headers[.contentLength] = length.map(String.init)
         if length == nil { response.headers[.connection] = "close" }
