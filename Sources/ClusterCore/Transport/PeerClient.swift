@@ -57,7 +57,13 @@ package struct OutgoingShard: Sendable {
 package final class PeerClient: Sendable {
     private struct Line {
         let address: String
-        let http: HTTPClient
+        let calling: HTTPClient
+        /// For requests that were passed on: without limits to how long nothing comes.
+        let forwarding: HTTPClient
+
+        func shutdown() {
+            for http in [calling, forwarding] { http.shutdown { _ in } }
+        }
     }
 
     /// A transfer may take this long, plus a second for each mebibyte.
@@ -76,7 +82,7 @@ package final class PeerClient: Sendable {
 
     deinit {
         // Nobody waits for it: only calls under way could make it fail, and they keep this alive.
-        for line in lines.withLock({ $0.values }) { line.http.shutdown { _ in } }
+        for line in lines.withLock({ $0.values }) { line.shutdown() }
     }
 
     /// Whether a peer kept somebody waiting in vain a moment ago: better ask another one first.
@@ -185,24 +191,33 @@ package final class PeerClient: Sendable {
         }
     }
 
+    /// What a peer answers to a request that was passed on.
+    package struct Answer: Sendable {
+        package let status: Int
+        package let headers: HTTPHeaders
+        /// At most a mebibyte.
+        package let body: ByteBuffer
+    }
+
     /// Passes a client's request on to another peer.
     ///
-    /// - Returns: Its answer, whatever it is, with a body of at most a mebibyte.
+    /// - Returns: Its answer, whatever it is.
     package func forward(
         _ request: HTTPClientRequest, path: String, to peer: PeerRecord
-    ) async throws -> (status: Int, headers: HTTPHeaders, body: ByteBuffer) {
+    ) async throws -> Answer {
         guard let address = peer.addresses.first else { throw PeerError.noAddress(peer.peer) }
-        let (http, base) = try route(to: peer.peer, at: address)
+        let (line, base) = try route(to: peer.peer, at: address)
         var request = request
         request.url = base + path
         do {
-            let response = try await http.execute(
+            let response = try await line.forwarding.execute(
                 request, timeout: TimeAmount(Self.forwardPatience))
             let body =
                 response.status.code < 300
                 ? try await response.body.collect(upTo: Self.answerByteCountLimit)
                 : await Self.refusal(response)
-            return (Int(response.status.code), response.headers, body)
+            return Answer(
+                status: Int(response.status.code), headers: response.headers, body: body)
         } catch {
             throw PeerError.unreachable(peer.peer, cause: String(describing: error))
         }
@@ -229,12 +244,12 @@ package final class PeerClient: Sendable {
         body: HTTPClientRequest.Body? = nil, timeout: Duration,
         take: (HTTPClientResponse.Body) async throws -> Result
     ) async throws -> Result {
-        let (http, base) = try route(to: peer, at: address)
+        let (line, base) = try route(to: peer, at: address)
         var request = HTTPClientRequest(url: base + path)
         request.method = method
         request.body = body
         do {
-            let response = try await http.execute(request, timeout: TimeAmount(timeout))
+            let response = try await line.calling.execute(request, timeout: TimeAmount(timeout))
             silent.withLock { $0.remove(peer) }
             guard response.status == .ok else {
                 throw PeerError.refused(
@@ -269,28 +284,27 @@ package final class PeerClient: Sendable {
     }
 
     /// The connections to a peer, and what its URLs begin with.
-    private func route(to peer: PeerID, at address: String) throws -> (HTTPClient, base: String) {
+    private func route(to peer: PeerID, at address: String) throws -> (Line, base: String) {
         guard let colon = address.lastIndex(of: ":") else { throw PeerError.noAddress(peer) }
         let port = address[address.index(after: colon)...]
         return (
-            client(for: peer, at: address, host: String(address[..<colon])),
+            line(to: peer, at: address, host: String(address[..<colon])),
             "https://\(PeerCredentials.serverName(of: peer)):\(port)"
         )
     }
 
     /// The connections to a peer; new ones when it has moved.
-    private func client(for peer: PeerID, at address: String, host: String) -> HTTPClient {
-        let (http, old) = lines.withLock { lines -> (HTTPClient, HTTPClient?) in
+    private func line(to peer: PeerID, at address: String, host: String) -> Line {
+        let (line, old) = lines.withLock { lines -> (Line, Line?) in
             let known = lines[peer]
-            if let known, known.address == address { return (known.http, nil) }
+            if let known, known.address == address { return (known, nil) }
             var settings = HTTPClient.Configuration()
             settings.tlsConfiguration = credentials.clientConfiguration
             // The certificate names the peer, whatever the address is.
             settings.dnsOverride = [PeerCredentials.serverName(of: peer): host]
             settings.httpVersion = .http1Only
             settings.redirectConfiguration = .disallow
-            // A peer that lost power says nothing more.
-            settings.timeout = .init(connect: .seconds(2), read: .seconds(30), write: .seconds(30))
+            settings.timeout = .init(connect: .seconds(2))
             settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
             settings.connectionPool.retryConnectionEstablishment = false
             settings.http1_1ConnectionDebugInitializer = { channel in
@@ -298,12 +312,18 @@ package final class PeerClient: Sendable {
                     EarlyRefusalHandler.add(to: channel)
                 }
             }
-            let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
-            lines[peer] = Line(address: address, http: http)
-            return (http, known?.http)
+            // How long a client of ours pauses is its own affair.
+            let forwarding = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+            // A peer that lost power says nothing more.
+            settings.timeout.read = .seconds(30)
+            settings.timeout.write = .seconds(30)
+            let calling = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+            let line = Line(address: address, calling: calling, forwarding: forwarding)
+            lines[peer] = line
+            return (line, known)
         }
-        old?.shutdown { _ in }
-        return http
+        old?.shutdown()
+        return line
     }
 }
 

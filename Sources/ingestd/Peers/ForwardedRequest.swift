@@ -1,3 +1,4 @@
+import AsyncAlgorithms
 import AsyncHTTPClient
 import ClusterCore
 import HTTPTypes
@@ -29,14 +30,7 @@ struct ForwardedRequest {
         for field in request.headers where !Self.ownFields.contains(field.name.canonicalName) {
             outgoing.headers.add(name: field.name.rawName, value: field.value)
         }
-        if request.method == .patch {
-            context.acceptBody()
-            let length = request.headers[.contentLength].flatMap { Int64($0) }
-            outgoing.body = .stream(
-                WholeBody(body: request.body, context: context),
-                length: length.map { .known($0) } ?? .unknown)
-        }
-        let answer = try await client.forward(outgoing, path: Self.prefix + path, to: peer)
+        let answer = try await forward(outgoing, to: peer, by: client)
         var response = Response(
             status: .init(code: answer.status), body: ResponseBody(byteBuffer: answer.body))
         for (name, value) in answer.headers where !Self.ownFields.contains(name.lowercased()) {
@@ -44,27 +38,43 @@ struct ForwardedRequest {
         }
         return response
     }
-}
 
-/// A body that fails when it was cut; as a body alone, it would only be shorter.
-private struct WholeBody: AsyncSequence, Sendable {
-    typealias Element = ByteBuffer
+    private typealias Pieces = AsyncThrowingChannel<ByteBuffer, any Error>
 
-    let body: RequestBody
-    let context: APIContext
-
-    func makeAsyncIterator() -> AsyncIterator {
-        AsyncIterator(pieces: body.makeAsyncIterator(), context: context)
+    /// The client asks for a body in a task of its own, which it leaves where it is when the request
+    /// fails; whoever waits for a piece of the connection then would still do so when the connection
+    /// goes on with the next request. So the body is read here, and no longer than this takes.
+    private func forward(
+        _ outgoing: HTTPClientRequest, to peer: PeerRecord, by client: PeerClient
+    ) async throws -> PeerClient.Answer {
+        guard request.method == .patch else {
+            return try await client.forward(outgoing, path: Self.prefix + path, to: peer)
+        }
+        context.acceptBody()
+        let length = request.headers[.contentLength].flatMap { Int64($0) }
+        let pieces = Pieces()
+        var outgoing = outgoing
+        outgoing.body = .stream(pieces, length: length.map { .known($0) } ?? .unknown)
+        return try await withThrowingTaskGroup(of: Void.self) { [outgoing] group in
+            group.addTask { await readBody(into: pieces) }
+            defer {
+                group.cancelAll()
+                pieces.finish()
+            }
+            return try await client.forward(outgoing, path: Self.prefix + path, to: peer)
+        }
     }
 
-    struct AsyncIterator: AsyncIteratorProtocol {
-        var pieces: RequestBody.AsyncIterator
-        let context: APIContext
-
-        mutating func next() async throws -> ByteBuffer? {
-            if let piece = try await pieces.next() { return piece }
-            guard await context.bodyWasWhole() else { throw ChannelError.inputClosed }
-            return nil
+    /// A body that was cut fails; as a body alone, it would only be shorter.
+    private func readBody(into pieces: Pieces) async {
+        do {
+            for try await piece in request.body { await pieces.send(piece) }
+            guard !Task.isCancelled, await context.bodyWasWhole() else {
+                throw ChannelError.inputClosed
+            }
+            pieces.finish()
+        } catch {
+            pieces.fail(error)
         }
     }
 }
