@@ -4,7 +4,10 @@ import NIOCore
 
 /// The body of an upload in pieces of bounded length, unpacked if it came compressed.
 final class UploadBody {
-    private var source: RequestBody.AsyncIterator
+    private let body: RequestBody
+    /// Made when the first piece is asked for: a request gives its body once, and one that is refused
+    /// before may still be passed on to another peer.
+    private var source: RequestBody.AsyncIterator?
     private var inflater: GzipInflater?
     /// What was received and not handed out yet.
     private var received = ByteBuffer()
@@ -13,7 +16,7 @@ final class UploadBody {
 
     /// - Parameter count: Told how many bytes each receive brought.
     init(_ body: RequestBody, isCompressed: Bool, count: @escaping (Int) -> Void) {
-        source = body.makeAsyncIterator()
+        self.body = body
         inflater = isCompressed ? GzipInflater() : nil
         self.count = count
     }
@@ -22,7 +25,7 @@ final class UploadBody {
     func next() async throws -> ByteBuffer? {
         while true {
             if received.readableBytes == 0, !mayHoldMore, !isEnded {
-                if let buffer = try await source.next() {
+                if let buffer = try await receive() {
                     count(buffer.readableBytes)
                     received = buffer
                 } else {
@@ -40,6 +43,13 @@ final class UploadBody {
                 length: min(received.readableBytes, ImportPipeline.maximumRunByteCount))
             if let piece, piece.readableBytes > 0 { return piece }
         }
+    }
+
+    private func receive() async throws -> ByteBuffer? {
+        var pieces = source ?? body.makeAsyncIterator()
+        let piece = try await pieces.next()
+        source = pieces
+        return piece
     }
 
     private static let inflatedByteCount = 256 << 10
