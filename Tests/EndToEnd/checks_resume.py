@@ -3,6 +3,7 @@ import itertools
 import json
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -376,6 +377,103 @@ def a_request_with_an_idempotency_key_opens_one_upload(bench):
         cluster.expect_empty()
 
 
+def a_request_that_opens_and_sends_may_be_made_again(bench):
+    content = random_bytes('again', 2 * MIB)
+    with bench.daemon() as daemon:
+        wanted = one_shot(daemon, [Entry('f', content)])
+        headers = [('Idempotency-Key', 'key'), ('Upload-Complete', '?1')]
+        path = query('/uploads', filename='f')
+        with Exchange(daemon.api, 'POST', path, [*headers, ('Content-Length', str(len(content)))]) as exchange:
+            exchange.send(content[:MIB])
+            eventually(lambda: daemon.api.get_lines('/uploads'), 'it is not opened')
+        again = daemon.api.request('POST', path, headers, content)
+        offset = int(again.headers.get('upload-offset', 0))
+        expect(again.status == 409 and 0 < offset <= MIB, 'half of it is there, and the answer is %s', again)
+        location = daemon.api.request('POST', path, [('Idempotency-Key', 'key')]).headers['location']
+        rest = [PARTIAL_UPLOAD, ('Upload-Offset', str(offset)), ('Upload-Complete', '?1')]
+        done = daemon.api.request('PATCH', location, rest, content[offset:])
+        expect(done.headers.get('upload-root') == wanted, 'the rest makes no root: %s', done)
+        again = daemon.api.request('POST', path, headers, content)
+        expect(again.headers.get('upload-root') == wanted, 'what is complete has no root: %s', again)
+
+
+def an_upload_that_is_refused_for_others_under_way_is_not_opened(bench):
+    with bench.daemon(environment={'INGESTD_API_MAX_UPLOADS': '1'}) as daemon:
+        upload = Resumable(daemon)
+        with upload.begin_patch(0, MIB) as under_way:
+            under_way.send(b'x')
+            eventually(lambda: b'\ningestd_uploads_open 1\n' in daemon.api.get('/metrics').body, 'it does not begin')
+            answer = daemon.api.request('POST', '/uploads', body=b'y')
+            expect(answer.status == 429, 'it is not refused: %s %s', answer, answer.headers)
+            listed = daemon.api.get_lines('/uploads')
+            expect(len(listed) == 1, '%d uploads are open', len(listed))
+
+
+def a_peer_outlives_what_it_passes_on_and_ends_early(bench):
+    with Cluster(bench) as cluster:
+        coordinator, passing = cluster.peers[:2]
+        process = passing.process.pid
+
+        def begin(upload, offset):
+            exchange = Exchange(passing.api, 'PATCH', upload.path, [
+                PARTIAL_UPLOAD, ('Upload-Offset', str(offset)), ('Upload-Complete', '?0'),
+                ('Content-Length', str(10 * MIB))], keeps_open=True)
+            exchange.send(random_bytes('passed on', MIB))
+            return exchange
+
+        def expect_alive(case):
+            expect(passing.api.get('/id').status == 200 and passing.process.pid == process and passing.process.poll() is None,
+                   'the peer that passed a request on is gone: %s', case)
+
+        upload = Resumable(coordinator)
+        eventually(lambda: passing.api.request('HEAD', upload.path).status == 200, 'the upload is not known')
+        with begin(upload, 5) as refused:
+            expect(refused.answer().status == 409, 'another offset is taken')
+        expect_alive('refused')
+        with begin(upload, 0) as stuck:
+            # Each HEAD ends the request, if it has come so far.
+            eventually(lambda: passing.api.request('HEAD', upload.path).headers['upload-offset'] != '0', 'nothing arrives')
+            told = ended(stuck)
+        expect_alive('interrupted by HEAD: %s' % told)
+        offset = upload.head()[0]
+        with begin(upload, offset) as broken:
+            coordinator.kill()
+            told = ended(broken)
+        expect_alive('its coordinator was killed: %s' % told)
+        coordinator.start()
+        expect(coordinator.api.request('DELETE', upload.path).status == 204, 'it cannot be aborted')
+
+
+def ended(exchange):
+    """How a request ended whose body was not sent to its end."""
+    try:
+        return exchange.answer()
+    except WireError as error:
+        return error
+
+
+def what_comes_through_a_peer_that_is_behind_comes_whole(bench):
+    content = random_bytes('behind', 40_000)
+    with Cluster(bench) as cluster:
+        coordinator, behind = cluster.peers[:2]
+        wanted = one_shot(coordinator, [Entry('f', content)])
+        for _ in range(5):
+            behind.process.send_signal(signal.SIGSTOP)
+            try:
+                upload = Resumable(coordinator, filename='f')
+                exchange = Exchange(behind.api, 'PATCH', upload.path, [
+                    PARTIAL_UPLOAD, ('Upload-Offset', '0'), ('Upload-Complete', '?1'), ('Transfer-Encoding', 'chunked')])
+                exchange.send_chunk(content)
+                exchange.end_chunks()
+            finally:
+                behind.process.send_signal(signal.SIGCONT)
+            with exchange:
+                answer = exchange.answer()
+            expect(answer.status != 200 or answer.headers['upload-root'] == wanted, 'it came as another content: %s', answer)
+            if answer.status != 200:
+                expect(upload.send(content) == wanted, 'it does not go on after %s', answer)
+
+
 def an_abandoned_upload_gives_its_space_back(bench):
     with bench.daemon(environment={'INGESTD_API_UPLOAD_LEASE': '2s'}) as daemon:
         upload = Resumable(daemon)
@@ -541,6 +639,8 @@ CHECKS = [
     a_request_ends_one_that_is_stuck, wrong_requests_for_an_upload_are_refused_by_name,
     a_client_that_knows_the_draft_is_told_where_it_stands_while_it_sends, a_thousand_uploads_are_open_at_once,
     the_client_lists_and_aborts_uploads,
-    a_request_with_an_idempotency_key_opens_one_upload, an_abandoned_upload_gives_its_space_back,
+    a_request_with_an_idempotency_key_opens_one_upload, a_request_that_opens_and_sends_may_be_made_again,
+    an_upload_that_is_refused_for_others_under_way_is_not_opened, a_peer_outlives_what_it_passes_on_and_ends_early,
+    what_comes_through_a_peer_that_is_behind_comes_whole, an_abandoned_upload_gives_its_space_back,
     a_client_of_tus_goes_on_after_the_daemon_was_killed, curl_alone_goes_on_by_the_commands_of_the_readme,
     a_killed_coordinator_goes_on_with_copies_elsewhere, an_upload_goes_on_through_any_peer]

@@ -28,12 +28,29 @@ struct UploadsRoute: Sendable {
         let opening = try opening(request, target, dialect)
         let given = try Self.idempotentID(request)
         try await maker.checkLog()
-        if let given, try await isOpened(given) { return created(given) }
-        try await maker.checkRoom()
-        let id = try await uploads.open(opening, as: given ?? .random())
         let isLast = Self.isLast(request)
+        let isAppending =
+            Self.hasContent(request) || isLast || dialect == .tus && opening.length == 0
+        var isKnown = false
+        if let given { isKnown = try await isOpened(given) }
+        if let given, isKnown, !isAppending { return created(given) }
+        // What is refused leaves no upload that nobody knows of.
+        let slot = isAppending ? try slots.take() : nil
+        defer { withExtendedLifetime(slot) {} }
+        _ = try Self.totalLength(request, at: 0, isLast: isLast)
+        let id: UploadID
+        if let given, isKnown {
+            // Its first request did not come to its end, or the answer to it did not.
+            id = given
+            if let (length, root) = try await maker.completed(id) {
+                return completed(length: length, root: root, dialect)
+            }
+        } else {
+            try await maker.checkRoom()
+            id = try await uploads.open(opening, as: given ?? .random())
+        }
         var response: Response
-        if Self.hasContent(request) || isLast || dialect == .tus && opening.length == 0 {
+        if isAppending {
             if dialect.knowsResumptionSupported(request) {
                 var fields = created(id).headers
                 fields[.uploadLimit] = UploadDialect.limitText(uploads.leaseSeconds)
@@ -86,12 +103,10 @@ struct UploadsRoute: Sendable {
                     "Upload-Offset must say at which byte the body goes on; HEAD tells it")
             }
             if let (length, root) = try await maker.completed(id), offset == length {
-                // The answer did not reach the client.
-                let line = Array("{\"cid\":\"\(root)\"}\n".utf8)
-                return dialect.response(
-                    completedWith: "\(root)", length: length, line: line,
-                    lease: uploads.leaseSeconds)
+                return completed(length: length, root: root, dialect)
             }
+            let slot = try slots.take()
+            defer { withExtendedLifetime(slot) {} }
             return try await uploads.using(id) {
                 try await append(
                     request, context, to: $0, at: offset, isLast: Self.isLast(request), dialect)
@@ -169,16 +184,7 @@ struct UploadsRoute: Sendable {
         _ request: Request, _ context: APIContext, to resource: UploadResource, at offset: Int,
         isLast: Bool, _ dialect: UploadDialect
     ) async throws -> Response {
-        let slot = try slots.take()
-        defer { withExtendedLifetime(slot) {} }
-        var length = try Self.length(request)
-        if isLast, let rest = request.headers[.contentLength].flatMap({ Int($0) }) {
-            guard length == nil || length == offset + rest else {
-                throw Problem(
-                    .lengthMismatch, "Upload-Length and Content-Length do not tell the same length")
-            }
-            length = offset + rest
-        }
+        let length = try Self.totalLength(request, at: offset, isLast: isLast)
         context.acceptBody()
         let body = UploadBody(request.body, isCompressed: false) { [metrics] count in
             metrics.received(count)
@@ -200,6 +206,13 @@ struct UploadsRoute: Sendable {
         return dialect.response(
             completedWith: "\(root.cid)", length: progress.offset, line: line,
             lease: uploads.leaseSeconds)
+    }
+
+    /// An upload was complete before: the answer did not reach the client.
+    private func completed(length: Int, root: CID, _ dialect: UploadDialect) -> Response {
+        let line = Array("{\"cid\":\"\(root)\"}\n".utf8)
+        return dialect.response(
+            completedWith: "\(root)", length: length, line: line, lease: uploads.leaseSeconds)
     }
 
     private func progressing(
@@ -269,6 +282,22 @@ struct UploadsRoute: Sendable {
             throw Problem(.badRequest, "Upload-Length must be a number of bytes")
         }
         return length
+    }
+
+    /// The length of the whole upload, where a request that appends tells it.
+    private static func totalLength(
+        _ request: Request, at offset: Int, isLast: Bool
+    ) throws -> Int? {
+        let length = try length(request)
+        guard isLast, let rest = request.headers[.contentLength].flatMap({ Int($0) }) else {
+            return length
+        }
+        let (total, overflows) = offset.addingReportingOverflow(rest)
+        guard !overflows, length == nil || length == total else {
+            throw Problem(
+                .lengthMismatch, "Upload-Length and Content-Length do not tell the same length")
+        }
+        return total
     }
 
     private static func refuseCoding(_ request: Request) throws {
