@@ -66,9 +66,15 @@ extension PinsetState {
         try checkMember(peer)
         guard let record = peers[peer] else { throw .unknownPeer(peer) }
         // A reservation is a promise to an open upload: it ends or is moved by its coordinator.
-        guard record.reservedByteCount == 0, record.copyCount == 0 || acceptingLoss else {
+        guard record.reservedByteCount == 0,
+            record.copyCount == 0 || acceptingLoss || isSpare(peer)
+        else {
             throw .peerHoldsShards(
                 peer, copies: record.copyCount, reservedByteCount: record.reservedByteCount)
+        }
+        // Nobody else can end them.
+        for upload in allOpenUploads where upload.options.coordinator == peer {
+            try abortUpload(upload.id, reason: "peer \(peer), which took it, was removed")
         }
         loseCopies(of: peer)
         peers[peer] = nil

@@ -50,6 +50,7 @@ extension PinsetState {
         return .committed(CommittedUpload(root: commit.root, replaced: former != nil))
     }
 
+    @discardableResult
     mutating func abortUpload(_ id: UploadID, reason: String) throws(Refusal) -> Outcome {
         _ = try openRecord(id)
         _ = releaseManifest(id)

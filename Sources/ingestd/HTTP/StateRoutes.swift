@@ -118,7 +118,7 @@ struct StateRoutes: Sendable {
                 guard case .uploadEnded = error.refusal else { throw error }
             }
         }
-        try await peer.perform(.forgetPeer(member, acceptingLoss: acceptsLoss || isSpare))
+        try await peer.perform(.forgetPeer(member, acceptingLoss: acceptsLoss))
         return Response(status: .noContent)
     }
 
