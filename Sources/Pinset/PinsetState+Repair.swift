@@ -27,15 +27,16 @@ extension PinsetState {
                 .filter { !peersForAnotherCopy(of: $0, lost: lost).isEmpty }.prefix(limit))
     }
 
-    /// Peers that may take another copy of a shard: with room, and where there are some, in zones
-    /// that have none of its good copies.
+    /// Peers that may take another copy of a shard: with room, among those that its roots allow, and
+    /// where there are some, in zones that have none of its good copies.
     package func peersForAnotherCopy(of shard: ShardRecord, lost: Set<PeerID>) -> [PeerID] {
         let holders = Set(shard.copies.map(\.peer))
+        let allowed = peersAllowed(for: shard)
         let zones = Set(
             holders.subtracting(lost).compactMap { peers[$0] }.filter { !$0.isDraining }.compactMap(
                 \.zone))
         let able = sortedPeers.compactMap { peers[$0] }.filter {
-            $0.isReliable && !holders.contains($0.peer)
+            $0.isReliable && !holders.contains($0.peer) && allowed?.contains($0.peer) != false
                 && $0.freeByteCount >= shard.description.fileByteCount
         }
         let elsewhere = able.filter { record in record.zone.map { !zones.contains($0) } ?? true }
@@ -57,6 +58,18 @@ extension PinsetState {
 
     private func isShort(_ shard: ShardRecord, among counted: Set<PeerID>) -> Bool {
         let good = shard.copies.count { counted.contains($0.peer) }
-        return good < (shard.replicationMax < 0 ? counted.count : shard.replicationMax)
+        guard shard.replicationMax < 0 else { return good < shard.replicationMax }
+        return good < (peersAllowed(for: shard).map(counted.intersection) ?? counted).count
+    }
+
+    /// Where the roots that have a shard want its copies; `nil` where one of them allows all peers.
+    private func peersAllowed(for shard: ShardRecord) -> Set<PeerID>? {
+        var allowed: Set<PeerID> = []
+        for use in shard.uses {
+            guard let manifest = manifests[use.upload], manifest.root != nil else { continue }
+            if manifest.policy.userAllocations.isEmpty { return nil }
+            allowed.formUnion(manifest.policy.userAllocations)
+        }
+        return allowed
     }
 }

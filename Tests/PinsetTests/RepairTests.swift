@@ -478,6 +478,42 @@ struct RepairUploadTests {
     }
 }
 
+/// Where roots say which peers may hold their copies.
+struct AllowedPeersTests {
+    private func policy(_ copies: Int, allowed: [String]) -> AllocationPolicy {
+        TestCluster.options("root", copies: copies, allowed: allowed).policy
+    }
+
+    @Test func aCopyIsMadeOnlyWhereItsRootAllows() {
+        var cluster = TestCluster(joining: ["a", "b", "c", "d"])
+        cluster.pin("root", ["s"], on: ["a", "b"], under: policy(2, allowed: ["a", "b", "d"]))
+        cluster.goDown("b")
+        #expect(cluster.namesForAnotherCopy(of: "s", lost: ["b"]) == ["d"])
+    }
+
+    @Test func nothingIsCopiedWhereAllThatIsAllowedHasACopyOrIsLost() {
+        var cluster = TestCluster(joining: ["a", "b", "c"])
+        cluster.pin("root", ["s"], on: ["a", "b"], under: policy(2, allowed: ["a", "b"]))
+        cluster.goDown("b")
+        #expect(cluster.namesToCopy(["s"], lost: ["b"]) == [:])
+    }
+
+    @Test func aShardOfTwoRootsMayBeWhereOneOfThemAllows() {
+        var cluster = TestCluster(joining: ["a", "b", "c"])
+        cluster.pin("root", ["s"], on: ["a"], under: policy(1, allowed: ["a"]))
+        cluster.pin("other", ["s"], on: ["a"])
+        cluster.run(.drainPeer(Names.peer("a")))
+        #expect(cluster.namesForAnotherCopy(of: "s") == ["b", "c"])
+    }
+
+    @Test func everywhereIsOnAllPeersThatAreAllowed() {
+        var cluster = TestCluster(joining: ["a", "b", "c"])
+        let everywhere = AllocationPolicy.everywhere
+        cluster.pin("root", ["s"], on: ["a", "b"], under: policy(everywhere, allowed: ["a", "b"]))
+        #expect(cluster.namesToCopy(["s"]) == [:])
+    }
+}
+
 extension TestCluster {
     /// Peers with room for many shards, each in a zone of its own.
     fileprivate init(joining names: [String]) {
@@ -502,7 +538,7 @@ extension TestCluster {
     fileprivate mutating func pin(
         _ root: String, _ shards: [String], on holders: [String], max: Int? = nil
     ) {
-        let options = Self.options(root, copies: holders.count, max: max, allowed: holders)
+        let options = Self.options(root, copies: holders.count, max: max)
         pin(root, shards, on: holders, under: options.policy)
     }
 
@@ -521,7 +557,7 @@ extension TestCluster {
 
     /// Opens an upload, named like its root, and seals shards on the holders named.
     fileprivate mutating func fill(_ root: String, _ shards: [String], on holders: [String]) {
-        let options = Self.options(root, copies: holders.count, allowed: holders)
+        let options = Self.options(root, copies: holders.count)
         fill(root, shards, on: holders, under: options.policy)
     }
 
@@ -531,8 +567,13 @@ extension TestCluster {
         var options = Self.options(root)
         options.policy = policy
         expectDone(.openUpload(Names.upload(root), options))
+        let others = state.members.filter { !holders.contains($0.name) }.map(\.peer)
         for (number, name) in shards.enumerated() {
             expectDone(.reserveShard(Names.upload(root), number: number, byteCount: 100))
+            if !others.isEmpty {
+                expectDone(
+                    .reallocateShard(Names.upload(root), number: number, excluding: others))
+            }
             let shard = Self.shard(name)
             let proofs = receipts(holders.map(Names.peer), of: shard)
             expectDone(.sealShard(Names.upload(root), number: number, shard, receipts: proofs))
