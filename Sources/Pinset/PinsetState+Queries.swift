@@ -38,6 +38,9 @@ extension PinsetState {
     /// All members, by peer ID.
     package var members: [PeerRecord] { sortedPeers.compactMap { peers[$0] } }
 
+    /// The peer that does for all what one has to do: the first by ID that is up.
+    package var firstPeerUp: PeerID? { sortedPeers.first { peers[$0]?.isUp == true } }
+
     /// A member; `nil` for a stranger.
     package func peer(_ peer: PeerID) -> PeerRecord? { peers[peer] }
 
@@ -107,6 +110,16 @@ extension PinsetState {
 
     /// Visible roots in order of their CIDs.
     package var allRoots: [RootRecord] { sortedRoots.compactMap { roots[$0] } }
+
+    /// Whether `expirePins` at this time would remove a root.
+    package func hasPins(expiringBy time: LogTime) -> Bool {
+        roots.values.contains { root in root.options.expireAt.map { $0 <= time } ?? false }
+    }
+
+    /// Whether `forgetEndedUploads` before this time would forget one.
+    package func hasUploads(endedBefore time: LogTime) -> Bool {
+        endedUploads.first.map { id in (uploads[id]?.endedAt).map { $0 < time } ?? true } ?? false
+    }
 
     /// The shards of a visible root in order; `nil` when it is not pinned.
     package func shards(ofRoot cid: CID) -> [ShardRecord]? {

@@ -30,7 +30,7 @@ struct Daemon: Sendable {
     /// `nil` for a machine that is alone.
     private let cluster: ClusterConnection?
     private let responder: PeerResponder?
-    /// `nil` when this peer makes no copies.
+    /// `nil` for a machine that is alone.
     private let repairer: Repairer?
 
     /// - Parameter replacesStorage: What this peer had is lost; it goes on with an empty disk.
@@ -82,12 +82,10 @@ struct Daemon: Sendable {
         var reader = BlockReader(
             store: store, workers: cores,
             listNode: { [peer] in await StateRoutes.listNode($0, of: peer) })
-        repairer = cluster.flatMap { [peer] cluster in
-            cluster.settings.repairBytesPerSecond.map { rate in
-                Repairer(
-                    peer: peer, client: cluster.peers, gracePeriod: cluster.settings.gracePeriod,
-                    bytesPerSecond: rate)
-            }
+        repairer = cluster.map { [peer] cluster in
+            Repairer(
+                peer: peer, client: cluster.peers, gracePeriod: cluster.settings.gracePeriod,
+                bytesPerSecond: cluster.settings.repairBytesPerSecond)
         }
         let local = reader
         reader.remote = client.map { [peer] in RemoteBlocks(peer: peer, client: $0) }
@@ -162,10 +160,11 @@ struct Daemon: Sendable {
         PeerPlace(addresses: addresses, zone: configuration.zone, host: configuration.hostTag)
     }
 
-    /// What a peer of a cluster does once it is ready.
+    /// What a peer does besides once it is ready.
     @Sendable private func workBesides() async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await api.uploads.sweep() }
+            group.addTask { try await Housekeeper(peer: peer).run() }
             if let repairer { group.addTask { try await repairer.run() } }
             if let etcd = cluster?.managed {
                 group.addTask { try await etcd.steer(by: peer.driver, as: peer.id) }

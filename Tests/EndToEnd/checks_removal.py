@@ -4,7 +4,8 @@ import dataclasses
 import threading
 import time
 
-from daemon import CheckFailed, expect
+from cluster import Cluster, copies, dataset
+from daemon import CheckFailed, eventually, expect
 from forms import Entry, add, random_bytes
 from wire import Exchange, WireError
 
@@ -50,6 +51,20 @@ def removing_a_root_frees_its_shards_but_not_shared_ones(bench):
         daemon.unpin(alone)
         daemon.restart()
         daemon.expect_empty()
+
+
+def pins_expire_at_their_time_and_others_stay(bench):
+    kept, expiring = dataset('kept', 3 * MIB), dataset('expiring', 5 * MIB)
+    with Cluster(bench) as cluster:
+        stays = cluster.add(kept, **copies(2))
+        later = cluster.add(dataset('later', MIB), expire_in='1h')
+        ends = cluster.add(expiring, expire_in='1s', **copies(2))
+        cluster.expect_reads(ends, expiring)
+        for peer in cluster.peers:
+            eventually(lambda: ends not in peer.pins(), 'a pin outlives its time')
+        expect(set(cluster.peers[0].pins()) == {stays, later}, 'pinned are %s', cluster.peers[0].pins())
+        cluster.expect_agreement()
+        cluster.expect_reads(stays, kept)
 
 
 def an_open_read_of_a_removed_root_goes_on_and_then_frees_the_space(bench):
@@ -215,7 +230,7 @@ def upload_must_be_whole_if_listed(daemon, upload, history):
 
 
 CHECKS = [
-    removing_a_root_frees_its_shards_but_not_shared_ones,
+    removing_a_root_frees_its_shards_but_not_shared_ones, pins_expire_at_their_time_and_others_stay,
     an_open_read_of_a_removed_root_goes_on_and_then_frees_the_space,
     a_client_that_stops_reading_holds_nothing_for_long,
     adding_removing_and_reading_at_once_loses_and_leaks_nothing]

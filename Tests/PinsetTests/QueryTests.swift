@@ -16,6 +16,37 @@ struct QueryTests {
         return cluster
     }
 
+    @Test func pinsThatExpireAreToldOfFromTheirTimeOn() {
+        var cluster = cluster()
+        let time = LogTime(millisecondsSinceEpoch: 5_000_000)
+        var options = TestCluster.options("three")
+        options.expireAt = time
+        let before = LogTime(millisecondsSinceEpoch: 4_999_999)
+        #expect(!cluster.state.hasPins(expiringBy: LogTime(millisecondsSinceEpoch: .max)))
+        let id = Names.upload("three")
+        cluster.run(.openUpload(id, options))
+        cluster.run(.reserveShard(id, number: 0, byteCount: 100))
+        let shard = TestCluster.shard("x")
+        let receipts = cluster.receipts(
+            cluster.state.reservation(id, number: 0)?.peers ?? [], of: shard)
+        cluster.run(.sealShard(id, number: 0, shard, receipts: receipts))
+        cluster.run(.commitUpload(id, TestCluster.commit("root3", ["x"])))
+        #expect(!cluster.state.hasPins(expiringBy: before))
+        #expect(cluster.state.hasPins(expiringBy: time))
+        cluster.run(.expirePins(at: time))
+        #expect(!cluster.state.hasPins(expiringBy: time))
+    }
+
+    @Test func endedUploadsAreToldOfUntilTheyAreForgotten() throws {
+        var cluster = cluster()
+        let ended = try #require(cluster.state.upload(Names.upload("one"))?.endedAt)
+        let after = LogTime(millisecondsSinceEpoch: ended.millisecondsSinceEpoch + 1)
+        #expect(!cluster.state.hasUploads(endedBefore: ended))
+        #expect(cluster.state.hasUploads(endedBefore: after))
+        cluster.run(.forgetEndedUploads(endedBefore: after))
+        #expect(!cluster.state.hasUploads(endedBefore: after))
+    }
+
     @Test func aRootHasThePinsOfClusterWithItsNamesAndReferences() throws {
         let state = cluster().state
         let pins = state.pins().pins.filter { $0.root == Names.cid("root1") }

@@ -22,15 +22,15 @@ package final class Repairer: Sendable {
     private let peer: LocalPeer
     private let client: PeerClient
     private let gracePeriod: Duration
-    private let bytesPerSecond: Int
+    private let bytesPerSecond: Int?
 
     /// - Parameters:
     ///   - gracePeriod: How long a peer must be down until it counts as lost.
-    ///   - bytesPerSecond: The movement budget of this peer, at least 1.
+    ///   - bytesPerSecond: The movement budget of this peer, at least 1; `nil` when it makes no copies.
     package init(
-        peer: LocalPeer, client: PeerClient, gracePeriod: Duration, bytesPerSecond: Int
+        peer: LocalPeer, client: PeerClient, gracePeriod: Duration, bytesPerSecond: Int?
     ) {
-        precondition(bytesPerSecond >= 1, "without a budget nothing is copied")
+        precondition(bytesPerSecond ?? 1 >= 1, "without a budget nothing is copied")
         self.peer = peer
         self.client = client
         self.gracePeriod = gracePeriod
@@ -58,7 +58,10 @@ package final class Repairer: Sendable {
             known = lost
             do {
                 try await endUploads(ofLost: lost)
-                try await copyShards(lost: lost, failed: &failed)
+                if let bytesPerSecond {
+                    try await copyShards(
+                        lost: lost, failed: &failed, bytesPerSecond: bytesPerSecond)
+                }
             } catch let error as CancellationError {
                 throw error
             } catch {
@@ -71,9 +74,7 @@ package final class Repairer: Sendable {
     /// One peer does it for all: what a lost coordinator reserved is of no more use.
     private func endUploads(ofLost lost: Set<PeerID>) async throws {
         let uploads = try await peer.driver.read { [id = peer.id] state in
-            guard state.members.first(where: { $0.status == .up })?.peer == id else {
-                return [UploadID]()
-            }
+            guard state.firstPeerUp == id else { return [UploadID]() }
             return state.allOpenUploads.filter { lost.contains($0.options.coordinator) }.map(\.id)
         }
         for upload in uploads {
@@ -83,7 +84,7 @@ package final class Repairer: Sendable {
 
     /// - Parameter failed: Shards that could not be copied, and when.
     private func copyShards(
-        lost: Set<PeerID>, failed: inout [CID: ContinuousClock.Instant]
+        lost: Set<PeerID>, failed: inout [CID: ContinuousClock.Instant], bytesPerSecond: Int
     ) async throws {
         let now = ContinuousClock.now
         failed = failed.filter { now - $0.value < Self.failurePause }
