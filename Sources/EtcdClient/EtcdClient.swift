@@ -21,6 +21,7 @@ package final class EtcdClient: Sendable {
     }
 
     private let http: HTTPClient
+    private let bodyPatience: Duration
     private let members: Mutex<Members>
 
     /// Base URLs of the members.
@@ -30,9 +31,13 @@ package final class EtcdClient: Sendable {
     ///   - endpoints: Base URLs of the members, such as `http://127.0.0.1:2379`; while there is none,
     ///     nothing can be reached.
     ///   - settings: TLS and the like; timeouts, redirects and versions are set here.
+    ///   - bodyPatience: How long an answer that has begun may take: portions are small, links may be
+    ///     slow.
     package init(
-        endpoints: [String], settings: HTTPClient.Configuration = HTTPClient.Configuration()
+        endpoints: [String], settings: HTTPClient.Configuration = HTTPClient.Configuration(),
+        bodyPatience: Duration = .seconds(30)
     ) {
+        self.bodyPatience = bodyPatience
         members = Mutex(Members(urls: endpoints))
         var settings = settings
         settings.timeout = .init(connect: .seconds(2))
@@ -141,7 +146,7 @@ package final class EtcdClient: Sendable {
             } else {
                 try await execute(path, encoded(message), timeout: timeout)
             }
-        return try decoded(try await Self.body(of: response))
+        return try decoded(try await body(of: response))
     }
 
     /// Sends a request to the members in turn until one takes it.
@@ -205,13 +210,23 @@ package final class EtcdClient: Sendable {
     }
 
     private func refusal(_ response: HTTPClientResponse) async throws -> EtcdError {
-        let answer: ErrorAnswer = try decoded(try await Self.body(of: response))
+        let answer: ErrorAnswer = try decoded(try await body(of: response))
         return answer.error
     }
 
-    private static func body(of response: HTTPClientResponse) async throws -> ByteBuffer {
+    private func body(of response: HTTPClientResponse) async throws -> ByteBuffer {
         do {
-            return try await response.body.collect(upTo: answerByteCountLimit)
+            return try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
+                group.addTask { try await response.body.collect(upTo: Self.answerByteCountLimit) }
+                group.addTask {
+                    try await Task.sleep(for: self.bodyPatience)
+                    throw EtcdError.noAnswer(cause: "the answer has begun and does not end")
+                }
+                defer { group.cancelAll() }
+                return try await group.next() ?? ByteBuffer()
+            }
+        } catch let error as EtcdError {
+            throw error
         } catch {
             if Task.isCancelled { throw CancellationError() }
             throw EtcdError.noAnswer(cause: String(describing: error))

@@ -193,9 +193,10 @@ struct ErrorAnswer: Decodable {
     var message: String?
 
     /// Codes of gRPC that say a request was looked at and not taken: invalid, not found, already
-    /// there, forbidden, no room, not now, aborted, out of range, unknown, not logged in. After all
-    /// others (too late, no leader, broken off) what was sent may still be done.
-    private static let refusals: Set = [3, 5, 6, 7, 8, 9, 10, 11, 12, 16]
+    /// there, forbidden, not now, aborted, out of range, unknown, not logged in. After all others (too
+    /// late, no leader, broken off) what was sent may still be done; also after "no room", which etcd
+    /// says of the transaction that has taken the last of it.
+    private static let refusals: Set = [3, 5, 6, 7, 9, 10, 11, 12, 16]
 
     var error: EtcdError {
         let message = message ?? "no reason given"

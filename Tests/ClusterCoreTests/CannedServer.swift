@@ -10,6 +10,8 @@ final class CannedServer: Sendable {
         case success(String)
         case refusal(String)
         case silence
+        /// All but the last byte of a success, and then nothing.
+        case unfinished
     }
 
     let url: String
@@ -70,6 +72,12 @@ final class CannedServer: Sendable {
                 case .success(let body): send(.ok, body, context)
                 case .refusal(let body): send(.serviceUnavailable, body, context)
                 case .silence: context.close(promise: nil)
+                case .unfinished:
+                    let head = HTTPResponseHead(
+                        version: .http1_1, status: .ok, headers: ["Content-Length": "2"])
+                    context.write(wrapOutboundOut(.head(head)), promise: nil)
+                    let body = ByteBuffer(string: "{")
+                    context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
                 }
             }
         }

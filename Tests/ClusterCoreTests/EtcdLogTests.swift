@@ -36,6 +36,20 @@ import Testing
         return entries
     }
 
+    @Test func aLogThatEndsBeforeWhatWasAppliedIsRefusedByName() async throws {
+        let log = makeLog()
+        defer { log.close() }
+        try await log.propose(proposal(1, try Sample.join(1)))
+        let applied = LogIndex(rawValue: 1 << 40)
+        do {
+            _ = try await log.nextEntries(after: applied)
+            Issue.record("it is as if nothing were missing")
+        } catch {
+            guard case .setBack(let end, applied) = error else { throw error }
+            #expect(end < applied)
+        }
+    }
+
     @Test func whatWasProposedComesOutAsItWas() async throws {
         let log = makeLog()
         defer { log.close() }
@@ -210,7 +224,7 @@ import Testing
         await #expect(throws: LogError.self) { try await log.newestIndex() }
     }
 
-    private static let refusal = #"{"code": 8, "message": "no space"}"#
+    private static let refusal = #"{"code": 3, "message": "no key"}"#
 
     private func expectUnknownOutcome(of members: CannedServer...) async throws {
         let client = EtcdClient(endpoints: members.map(\.url))
@@ -234,13 +248,27 @@ import Testing
         try await expectUnknownOutcome(of: CannedServer("<html>Bad Gateway</html>"))
     }
 
+    /// etcd says this also of the transaction that it has just done, when that took the last space.
+    @Test func whatFoundNoSpaceMayBeDone() async throws {
+        try await expectUnknownOutcome(of: CannedServer(#"{"code": 8, "message": "no space"}"#))
+    }
+
+    @Test func aMemberThatGoesAwayInTheMiddleOfAnAnswerIsNotWaitedFor() async throws {
+        let server = try await CannedServer { _ in .unfinished }
+        let client = EtcdClient(endpoints: [server.url], bodyPatience: .milliseconds(100))
+        let error = await #expect(throws: EtcdError.self) {
+            try await client.range(EtcdRange(.one([1])))
+        }
+        #expect(error?.mayBeDone == true)
+    }
+
     @Test func whatTheOnlyMemberRefusesIsCertainlyRefused() async throws {
         let refusing = try await CannedServer(Self.refusal)
         let log = EtcdLog(client: EtcdClient(endpoints: [refusing.url]), namespace: namespace)
         let proposal = proposal(1, try Sample.join(1))
         await #expect(
             throws: LogError.refused(
-                proposal.requestID, .noQuorum(cause: "no space (code 8)"))
+                proposal.requestID, .noQuorum(cause: "no key (code 3)"))
         ) { try await log.propose(proposal) }
     }
 

@@ -109,6 +109,9 @@ final class EtcdLogFeed: Sendable {
             commands.minimumCreateRevision = read.rawValue + 1
             let portion = try await client.view(
                 of: commands, keys: keys, timeout: limits.answerTimeout)
+            guard portion.revision >= read.rawValue else {
+                throw LogError.setBack(to: LogIndex(rawValue: portion.revision), applied: read)
+            }
             if portion.trimmed > read.rawValue { throw LogError.trimmed(after: read) }
             try await add(portion.commands)
             if !portion.hasMore { return portion.revision }

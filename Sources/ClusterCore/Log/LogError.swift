@@ -12,6 +12,8 @@ package enum LogError: Error, Equatable, Sendable, CustomStringConvertible {
     case unavailable(cause: String)
     /// The entries this peer needs next are no longer in the log.
     case trimmed(after: LogIndex)
+    /// The log has lost commands that this peer has applied.
+    case setBack(to: LogIndex, applied: LogIndex)
     /// The log is not the one the state on this disk was built from.
     case foreignHistory(found: LogHistory, expected: LogHistory)
 
@@ -19,7 +21,7 @@ package enum LogError: Error, Equatable, Sendable, CustomStringConvertible {
     var isPassing: Bool {
         switch self {
         case .refused(_, .noQuorum), .unknownOutcome, .unavailable: true
-        case .refused, .closed, .trimmed, .foreignHistory: false
+        case .refused, .closed, .trimmed, .setBack, .foreignHistory: false
         }
     }
 
@@ -42,6 +44,12 @@ package enum LogError: Error, Equatable, Sendable, CustomStringConvertible {
             """
             the log no longer holds the commands after index \(index); fetch a snapshot of the \
             state from another peer
+            """
+        case .setBack(let end, let applied):
+            """
+            the log ends at index \(end), and this peer has applied commands up to \(applied): etcd was \
+            set back, by a disk or a copy of its data; recover the cluster from this peer's state with \
+            ingestd recover --force-new-cluster, or from a peer that has applied more
             """
         case .foreignHistory(let found, let expected):
             """

@@ -29,11 +29,11 @@ struct ClusterConnection: Sendable {
         peers = PeerClient(credentials: credentials, workers: workers)
         guard case .managed(let file) = settings.etcd else {
             guard case .given(let endpoints) = settings.etcd else { fatalError("two cases") }
-            etcd = EtcdClient(endpoints: endpoints)
+            etcd = EtcdClient(endpoints: endpoints, settings: Self.etcdConnections())
             managed = nil
             return
         }
-        var tls = HTTPClient.Configuration()
+        var tls = Self.etcdConnections()
         tls.tlsConfiguration = credentials.clientConfiguration
         etcd = EtcdClient(endpoints: [], settings: tls)
         managed = ManagedEtcd(
@@ -44,6 +44,13 @@ struct ClusterConnection: Sendable {
                 quotaByteCount: settings.etcdQuotaByteCount, credentials: credentials),
             file: file, client: etcd, namespace: "ingestd-" + settings.secret.fingerprint,
             peerClient: peers, cluster: settings.secret.fingerprint, log: log)
+    }
+
+    /// A member that lost power says nothing more.
+    private static func etcdConnections() -> HTTPClient.Configuration {
+        var settings = HTTPClient.Configuration()
+        settings.http1_1ConnectionDebugInitializer = ConnectionSilence.notice
+        return settings
     }
 
     func makeLog() -> EtcdLog { EtcdLog(client: etcd, namespace: namespace) }
