@@ -78,6 +78,13 @@ import Testing
         var voterCount: Int { members.count { !$0.isLearner } }
     }
 
+    /// Its member has votes under the old address, and would never come up under the new one.
+    @Test func aSoleVoterWhoseAddressChangedIsNotAddedAgain() throws {
+        var world = try World(peers: 3)
+        world.candidates[0].peerURL = "https://elsewhere"
+        #expect(world.next == .addLearner(world.candidates[1]))
+    }
+
     @Test(arguments: [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (9, 5)])
     func votersAreOneThreeOrFive(peers: Int, voters: Int) throws {
         var world = try World(peers: peers)

@@ -8,6 +8,8 @@ import Pinset
 /// lost with a peer that dies half-way.
 extension ManagedEtcd {
     private static let steeringInterval = Duration.seconds(2)
+    /// Of as many looks that fail in a row, one is told of.
+    private static let toldFailureCount = 15
     /// A member's file is made anew when it has this many bytes, and more than half of them for nothing.
     private static let looseByteCount = 128 << 20
 
@@ -16,24 +18,50 @@ extension ManagedEtcd {
         let own = keys.voters + Array(peer.description.utf8)
         let place = Array(settings.memberURL.utf8)
         var isKnown = false
+        var failureCount = 0
+        func note(_ error: any Error) {
+            failureCount += 1
+            // An election or a learner that has to catch up takes a moment; what takes longer is told.
+            let level: Logger.Level =
+                failureCount.isMultiple(of: Self.toldFailureCount) ? .warning : .debug
+            log.log(level: level, "nothing decided on voters", metadata: ["error": "\(error)"])
+        }
         while true {
             do {
                 if !isKnown {
                     _ = try await client.transact(if: [], then: [.put(own, value: place)])
                     isKnown = true
                 }
-                let status = try await client.status(of: settings.clientURL)
-                if status.leader == status.memberID, !status.isLearner {
-                    try await decide(by: driver, own: status.memberID)
-                    try await careForSpace()
+                if let member = try await leadingMember() {
+                    try await decide(by: driver, own: member)
                 }
+                failureCount = 0
             } catch let error as EtcdError {
-                log.debug("nothing decided on voters", metadata: ["error": "\(error)"])
+                note(error)
             } catch let error as LogError where error.isPassing {
-                log.debug("nothing decided on voters", metadata: ["error": "\(error)"])
+                note(error)
             }
             try await Task.sleep(for: Self.steeringInterval)
         }
+    }
+
+    /// Keeps room in etcd while this peer's member leads, until the task is cancelled. Without room no
+    /// peer can start, so this waits for none to be ready.
+    func keepRoom() async throws {
+        while true {
+            do {
+                if try await leadingMember() != nil { try await careForSpace() }
+            } catch let error as EtcdError {
+                log.debug("etcd's space was not looked at", metadata: ["error": "\(error)"])
+            }
+            try await Task.sleep(for: Self.steeringInterval)
+        }
+    }
+
+    /// This peer's member, if it leads.
+    private func leadingMember() async throws -> UInt64? {
+        let status = try await client.status(of: settings.clientURL)
+        return status.leader == status.memberID && !status.isLearner ? status.memberID : nil
     }
 
     private func decide(by driver: PinsetDriver, own: UInt64) async throws {

@@ -47,6 +47,7 @@ package final class ManagedEtcd: Sendable {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await self.live() }
             group.addTask { try await self.followMembers(peers) }
+            group.addTask { try await self.keepRoom() }
             group.addTask {
                 try FileSystem.makeDirectory(self.settings.directory, permissions: 0o700)
                 let path = self.settings.directory + "/ballast"

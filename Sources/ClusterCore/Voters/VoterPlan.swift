@@ -61,7 +61,12 @@ package enum VoterPlan {
         let voters = members.filter { !$0.isLearner }
         let wanted = wantedCount(candidates: ordered.count)
         let free = ordered.filter { candidate in
-            candidate.isUp && !members.contains { $0.peerURLs.contains(candidate.peerURL) }
+            // Whoever decides is a member, also where its address is no longer the one it votes under.
+            candidate.isUp
+                && !members.contains {
+                    $0.peerURLs.contains(candidate.peerURL)
+                        || $0.id == own && $0.name == candidate.peer.description
+                }
         }
         if let learner = members.first(where: \.isLearner) {
             guard candidate(of: learner)?.isUp == true, voters.count < wanted else {
