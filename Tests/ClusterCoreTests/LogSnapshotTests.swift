@@ -42,6 +42,20 @@ import Testing
         }
     }
 
+    @Test func whatComesOfASnapshotThatBreaksOffGoes() async throws {
+        let harness = try LogHarness()
+        let files = try SnapshotFiles(dataDirectory: harness.directory)
+        struct Broken: Error {}
+        await #expect(throws: Broken.self) {
+            try await files.receive { path in
+                try Data([1, 2, 3]).write(to: URL(fileURLWithPath: path))
+                throw Broken()
+            }
+        }
+        let directory = harness.directory + "/snapshots"
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == [])
+    }
+
     @Test func aSnapshotFileThatWasCutIsRefused() async throws {
         let harness = try LogHarness()
         try await harness.life { try await fill($0) }

@@ -41,21 +41,40 @@ package final class SnapshotFiles: Sendable {
 
     /// Takes a snapshot of the saved state.
     func take(of store: StateStore) async throws {
-        let path = unfinishedPath(Self.takenName)
-        try keep(path, at: try await store.saveSnapshot(to: path))
+        try await writing(unfinishedPath(Self.takenName)) { path in
+            try keep(path, at: try await store.saveSnapshot(to: path))
+        }
     }
 
     /// A snapshot of the saved state that is gone when it is closed.
     func takeTransient(of store: StateStore) async throws -> FileDescriptor {
-        let path = unfinishedPath(Self.takenName)
-        _ = try await store.saveSnapshot(to: path)
-        let file = try FileDescriptor(path, for: .read)
-        try FileSystem.removeFile(path)
-        return file
+        try await writing(unfinishedPath(Self.takenName)) { path in
+            _ = try await store.saveSnapshot(to: path)
+            let file = try FileDescriptor(path, for: .read)
+            try FileSystem.removeFile(path)
+            return file
+        }
     }
 
-    /// A name for a snapshot that another peer sends.
-    func arrivingPath() -> String { unfinishedPath(Self.arrivingName) }
+    /// Takes a snapshot that another peer sends.
+    ///
+    /// - Parameter body: Writes the file of that name, and keeps it.
+    func receive<Result>(_ body: (String) async throws -> Result) async throws -> Result {
+        try await writing(unfinishedPath(Self.arrivingName), body)
+    }
+
+    /// What could not be finished must not take the space that may have been lacking.
+    private func writing<Result>(
+        _ path: String, _ body: (String) async throws -> Result
+    ) async throws -> Result {
+        do {
+            return try await body(path)
+        } catch {
+            // The reason is what matters; what stays is removed at the next start.
+            try? FileSystem.removeFile(path)
+            throw error
+        }
+    }
 
     private func unfinishedPath(_ name: String) -> String {
         let number = nextNumber.withLock { number in

@@ -43,13 +43,14 @@ extension LocalPeer {
 
     private func fetchSnapshot(of peer: PeerID, at address: String) async throws -> PinsetState {
         guard let client else { preconditionFailure("a snapshot comes from another peer") }
-        let path = snapshots.arrivingPath()
-        try await client.saveState(of: peer, at: address, to: path)
-        return try await QueueExecutor(label: "state-arriving").perform { [snapshots] in
-            let state = try StateSnapshot.load(from: path)
-            // It is what the archive begins with from now on.
-            try snapshots.keep(path, at: state.appliedIndex)
-            return state
+        return try await snapshots.receive { path in
+            try await client.saveState(of: peer, at: address, to: path)
+            return try await QueueExecutor(label: "state-arriving").perform { [snapshots] in
+                let state = try StateSnapshot.load(from: path)
+                // It is what the archive begins with from now on.
+                try snapshots.keep(path, at: state.appliedIndex)
+                return state
+            }
         }
     }
 
