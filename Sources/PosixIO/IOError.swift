@@ -36,6 +36,12 @@ package struct IOError: Error, Equatable, Sendable, CustomStringConvertible {
 
     package var isNotFound: Bool { code == ENOENT || code == ENOTDIR }
 
+    /// What is on the disk cannot be read, however often it is tried.
+    package var isDamage: Bool {
+        if case .endOfFile = cause { return true }
+        return code == EIO || code == EBADMSG || code == EUCLEAN
+    }
+
     package var isAlreadyThere: Bool { code == EEXIST || code == ENOTEMPTY }
 
     package var description: String {

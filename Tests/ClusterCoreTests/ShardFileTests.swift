@@ -102,6 +102,26 @@ struct ShardFileTests {
         withExtendedLifetime(location) {}
     }
 
+    @Test func aCopyThatIsKnownToBeDamagedIsReplacedWhenTheShardComesAgain() async throws {
+        let (cid, bytes) = try StoreFixture.block("rots")
+        let blocks = [(cid, bytes)]
+        let first = try await fixture.stage(blocks, upload: "a")
+        _ = try store.install(first, generation: 0)
+        try store.makeReadable([ShardCopyID(shard: first.cid, generation: 0)])
+        let location = try #require(try store.locate(cid))
+        let file = try FileDescriptor(location.file.path, for: .update)
+        try file.writeAll([bytes[0] ^ 1], at: location.offset)
+        #expect(try fixture.read(cid) != bytes)
+
+        let unnoticed = try await fixture.stage(blocks, upload: "b")
+        #expect(try store.install(unnoticed, generation: 0) == true)
+        store.noteDamage(at: location)
+        let second = try await fixture.stage(blocks, upload: "c")
+        #expect(try store.install(second, generation: 0) == false)
+        #expect(try fixture.read(cid) == bytes)
+        #expect(store.copies.count == 1)
+    }
+
     @Test func aSecondCopyOfOneGenerationIsDroppedAndALaterOneIsAnother() async throws {
         let blocks = [try StoreFixture.block("same")]
         let first = try await fixture.stage(blocks, upload: "a")

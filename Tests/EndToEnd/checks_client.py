@@ -77,6 +77,10 @@ def damage_on_disk_is_found_by_verify(bench):
         # The service notices it first and refuses.
         client.run('get', root, '-o', bench.directory / 'copy', status=(REFUSED, VERIFICATION_FAILED))
         expect(not (bench.directory / 'copy').exists(), 'a damaged file was left under its name')
+        # What verify advises.
+        expect(client.add('--shard-size', 2 * MIB, source) == root, 'the same file has another root')
+        client.run('verify', root)
+        daemon.expect_agreement()
 
 
 class FlippingProxy:

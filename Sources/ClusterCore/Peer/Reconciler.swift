@@ -66,12 +66,11 @@ package final class Reconciler: Sendable {
             }
             group.addTask {
                 for await _ in self.bell.stream {
-                    try await self.tolerating {
-                        try await self.makeReadableIfAnUploadEnded()
-                        try await self.abortOrphans()
-                        try await self.releaseWhatArrived()
-                        try await self.dropWhatIsNotNeeded()
-                    }
+                    // One that fails must not keep the others from being done.
+                    try await self.tolerating { try await self.dropWhatIsNotNeeded() }
+                    try await self.tolerating { try await self.releaseWhatArrived() }
+                    try await self.tolerating { try await self.abortOrphans() }
+                    try await self.tolerating { try await self.makeReadableIfAnUploadEnded() }
                 }
             }
             group.addTask {
@@ -156,7 +155,8 @@ package final class Reconciler: Sendable {
             }
         }
         if !copies.isEmpty {
-            try await workers.run { [store] in try store.makeReadable(copies) }
+            let damage = try await workers.run { [store] in try store.makeReadable(copies) }
+            for error in damage { log.error("\(error)") }
         }
         lookedAt.withLock { $0 = max($0, applied) }
     }
@@ -210,6 +210,7 @@ package final class Reconciler: Sendable {
                 DroppedShard(shard: $0.shard, generation: $0.generation)
             }
         }
+        var failure: (any Error)?
         for drop in drops {
             guard removing.withLock({ $0.insert(drop).inserted }) else { continue }
             do {
@@ -220,11 +221,13 @@ package final class Reconciler: Sendable {
                 }
                 if !isGoing { removing.withLock { _ = $0.remove(drop) } }
             } catch {
+                // One that cannot be removed must not keep the others.
                 removing.withLock { _ = $0.remove(drop) }
-                throw error
+                failure = error
             }
         }
         try await removeRootRecords()
+        if let failure { throw failure }
     }
 
     /// Tells the state that the space of dropped copies is free.

@@ -6,12 +6,15 @@ import Synchronization
 package enum ShardFileError: Error, CustomStringConvertible {
     case damaged(path: String, String)
     case truncated(path: String, byteCount: Int, expected: Int)
+    case unreadable(path: String, IOError)
 
     package var description: String {
         switch self {
         case .damaged(let path, let reason): "shard file \(path) is damaged: \(reason)"
         case .truncated(let path, let found, let expected):
             "shard file \(path) has \(found) bytes, its header speaks of \(expected): it was cut"
+        case .unreadable(let path, let cause):
+            "shard file \(path) cannot be read: \(cause)"
         }
     }
 }

@@ -87,6 +87,16 @@ package final class ShardStore: Sendable {
         state.withLock { state in
             state.readable.remove(serial)
             state.unusable.insert(serial)
+            state.damaged.insert(serial)
+        }
+    }
+
+    /// Notes that a block of a copy is not what its CID says.
+    package func noteDamage(at location: BlockLocation) {
+        // An open file may have lost its name meanwhile.
+        state.withLock { state in
+            guard state.copies[location.file.serial] == location.file.copy else { return }
+            state.damaged.insert(location.file.serial)
         }
     }
 
@@ -117,8 +127,8 @@ package final class ShardStore: Sendable {
         }
     }
 
-    /// Gives a staged shard its final name, unless the copy is here already, and claims it: it
-    /// stays until `release`.
+    /// Gives a staged shard its final name, unless the copy is here already and not known to be damaged,
+    /// and claims it: it stays until `release`.
     ///
     /// - Returns: Whether the copy was here before; the staged file is removed then.
     package func install(_ staged: StagedShard, generation: Int) throws -> Bool {
@@ -126,14 +136,19 @@ package final class ShardStore: Sendable {
         // The rename happens under the lock: two uploads of the same shard must not both win.
         let isKnown = try state.withLock { state in
             state.claim(copy)
-            if state.names[copy] != nil { return true }
-            let serial = state.nextSerial
+            let known = state.names[copy]
+            if let known, !state.damaged.contains(known) { return true }
+            let serial = known ?? state.nextSerial
             do {
                 let name = ShardFileName(copy: copy, serial: serial).text
                 try FileSystem.rename(staged.path, to: directory + "/" + name)
             } catch {
                 state.unclaim(copy)
                 throw error
+            }
+            if known != nil {
+                state.replaced(serial)
+                return false
             }
             state.nextSerial += 1
             state.names[copy] = serial
@@ -222,7 +237,11 @@ package final class ShardStore: Sendable {
     }
 
     /// Makes the blocks of copies findable, when a root that needs them was committed.
-    package func makeReadable(_ copies: [ShardCopyID]) throws {
+    ///
+    /// - Returns: What is wrong with files that are damaged; their blocks cannot be found.
+    @discardableResult
+    package func makeReadable(_ copies: [ShardCopyID]) throws -> [ShardFileError] {
+        var damage: [ShardFileError] = []
         // One at a time: whoever finds a copy readable relies on the catalogue having it already.
         try publishing.withLock { _ in
             let serials = state.withLock { state in
@@ -234,10 +253,12 @@ package final class ShardStore: Sendable {
                     state.withLock { _ = $0.readable.insert(serial) }
                 } catch let error as ShardFileError {
                     note(serial, unusable: error)
+                    damage.append(error)
                 }
             }
         }
         try catalogueBox.withLock { $0 }?.mergeIfNeeded()
+        return damage
     }
 
     // MARK: Removing
@@ -396,13 +417,26 @@ package final class ShardStore: Sendable {
     }
 
     private func addToCatalogue(_ serial: UInt32) throws {
-        guard let file = try file(serial), let catalogue = catalogueBox.withLock({ $0 }) else {
+        guard let catalogue = catalogueBox.withLock({ $0 }), let keys = try readKeys(serial) else {
             return
         }
-        var keys: [UInt64] = []
-        try file.forEachKey { keys.append($0) }
-        keys.sort()
         try catalogue.add(serial, sortedKeys: keys)
+    }
+
+    /// Keys of all blocks of a copy, ascending; `nil` when it is gone.
+    private func readKeys(_ serial: UInt32) throws -> [UInt64]? {
+        var keys: [UInt64] = []
+        do {
+            guard let file = try file(serial) else { return nil }
+            try file.forEachKey { keys.append($0) }
+        } catch let error as IOError where error.isDamage {
+            // A place of the disk that cannot be read is this file's affair, not that of all others.
+            guard let copy = state.withLock({ $0.copies[serial] }) else { return nil }
+            let name = ShardFileName(copy: copy, serial: serial).text
+            throw ShardFileError.unreadable(path: directory + "/" + name, error)
+        }
+        keys.sort()
+        return keys
     }
 }
 

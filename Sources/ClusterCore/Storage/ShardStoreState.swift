@@ -16,6 +16,8 @@ struct ShardStoreState {
     var lastHit: UInt32?
     /// Damaged copies: their blocks cannot be found before the next start.
     var unusable: Set<UInt32> = []
+    /// Copies of which something is known to be damaged; the same shard replaces them when it comes again.
+    var damaged: Set<UInt32> = []
     /// Sealed copies that belong to a committed root, so that their blocks may be read.
     var readable: Set<UInt32> = []
     /// Reads under way, by number.
@@ -38,6 +40,14 @@ struct ShardStoreState {
         return left
     }
 
+    /// The file of a copy was replaced by a good one of the same content.
+    mutating func replaced(_ serial: UInt32) {
+        damaged.remove(serial)
+        unusable.remove(serial)
+        open[serial] = nil
+        recency.removeAll { $0 == serial }
+    }
+
     /// Brings back a copy whose file could not be removed; its blocks stay hidden.
     mutating func remember(_ forgotten: ForgottenCopy) {
         names[forgotten.copy] = forgotten.serial
@@ -50,6 +60,8 @@ struct ShardStoreState {
         lastClaim[copy] = nil
         copies[serial] = nil
         readable.remove(serial)
+        unusable.remove(serial)
+        damaged.remove(serial)
         recency.removeAll { $0 == serial }
         if lastHit == serial { lastHit = nil }
         return ForgottenCopy(

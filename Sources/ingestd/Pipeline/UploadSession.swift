@@ -365,7 +365,12 @@ final class UploadSession: BlockSink {
             root: root, clusterDAG: list.root, shardCount: shardCount,
             contentByteCount: contentByteCount)
         try await peer.settle(.commitUpload(id, commit))
-        try await peer.workers.run { [store = peer.store] in try store.makeReadable(sealed) }
+        do {
+            try await peer.workers.run { [store = peer.store] in try store.makeReadable(sealed) }
+        } catch {
+            // It is committed, whatever happens now. The reconciler sees to it again.
+            log.error("blocks cannot be read yet", metadata: ["error": "\(error)"])
+        }
         await releaseClaims()
         await removeStaging()
         peer.uploadEnded(id)

@@ -88,6 +88,7 @@ struct BlockReader: Sendable {
             let block = UnsafeMutableRawBufferPointer(rebasing: space[..<location.byteCount])
             try location.read(into: block)
             guard try BlockVerifier().verify(cid, UnsafeRawBufferPointer(block)) else {
+                store.noteDamage(at: location)
                 throw BlockReadError.corrupt(cid, shard: location.shard)
             }
             return location.byteCount
