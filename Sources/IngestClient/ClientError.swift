@@ -29,7 +29,9 @@ package enum ClientError: Error, Equatable, CustomStringConvertible {
     /// Whether an upload cannot go on after this.
     package var endsUpload: Bool {
         guard case .refused(let document) = self, !isPassing else { return false }
-        return [400, 404, 409, 410, 413].contains(document.status)
+        // The cluster may become one that takes it.
+        let isOfCluster = [ErrorCode.tooFewPeers, .conflict].contains { $0.type == document.type }
+        return !isOfCluster && [400, 404, 409, 410, 413].contains(document.status)
     }
 
     /// Whether the same may work when it is tried again.

@@ -61,6 +61,7 @@ extension ServiceClient {
         }
         // An answer to HEAD has no words.
         let found = try await upload(id)
+        if found.state == .committed, let root = found.root { return .complete(root: root) }
         if found.state == .aborted, let reason = found.error { throw ClientError.refused(reason) }
         throw ClientError.connectionLost(
             address: address, reason: "the upload's offset was answered with \(response.status)")

@@ -25,7 +25,8 @@ package final class ServiceClient: Sendable {
         settings.httpVersion = .http1Only
         // A service that is not there is told at once; who waits for one says for how long.
         settings.connectionPool.retryConnectionEstablishment = false
-        settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 16
+        // Uploads at once, and as many again for what is asked beside them.
+        settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 128
         // Answers carry whole datasets: large receives cost a third of small ones.
         settings.http1_1ConnectionDebugInitializer = { channel in
             channel.setOption(

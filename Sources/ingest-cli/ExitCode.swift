@@ -45,6 +45,8 @@ struct CommandOutcome: Error {
             } else {
                 self.init(.local, "\(error)")
             }
+        case CARImportError.scratch(let cause as IOError) where cause.isNoSpace:
+            self.init(.noSpace, "\(error)")
         default: self.init(.local, "\(error)")
         }
     }

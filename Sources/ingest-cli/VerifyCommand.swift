@@ -97,7 +97,8 @@ struct VerifyCommand: AsyncParsableCommand {
     /// Whether an error may come from the content, not from the way to the service.
     private static func isAboutContent(_ error: any Error) -> Bool {
         switch error {
-        case ClientError.unreachable, is CancellationError: false
+        case ClientError.unreachable, is CancellationError, is IOError, CARImportError.scratch:
+            false
         default: true
         }
     }
@@ -172,13 +173,13 @@ struct VerifyCommand: AsyncParsableCommand {
             report.blocks += 1
             report.bytes += block.count
             return block
-        } catch ClientError.refused(let document) {
+        } catch ClientError.refused(let document) where document.code == 404 {
+            report.missing.append(cid.description)
+        } catch ClientError.refused(let document)
+            where document.type == ErrorCode.internalError.type
+        {
             // The service refuses to send what it finds damaged.
-            if document.code == 404 {
-                report.missing.append(cid.description)
-            } else {
-                report.damaged.append(cid.description)
-            }
+            report.damaged.append(cid.description)
         } catch is VerificationError {
             report.damaged.append(cid.description)
         }

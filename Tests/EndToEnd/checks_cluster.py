@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from client import REFUSED, Client
+from client import REFUSED, VERIFICATION_FAILED, Client
 from checks_lifecycle import expect_refusal
 from checks_upload import expect_valid_shards
 from cluster import MIB, SHARD_BYTES, Cluster, copies, dataset, entries, expect_in_time, make_secret
@@ -496,6 +496,27 @@ def shards_of_a_lost_peer_get_new_copies_after_the_grace_period(bench):
         bench.note = '%d shards' % len(before)
 
 
+def verify_tells_what_nobody_can_send_now_from_what_is_damaged(bench):
+    with Cluster(bench) as cluster:
+        client = Client(bench, cluster.peers[0].api)
+        root = cluster.add(dataset('away', *[3_000_000] * 6))
+        cluster.expect_agreement()
+        expect(cluster.peers[2].shard_files(), 'peer 2 holds nothing')
+        cluster.peers[2].kill()
+        out, _ = client.run('verify', root, status=REFUSED)
+        expect(not out, 'it has found something: %s', out)
+        path = cluster.peers[2].shard_paths[0]
+        whole = path.read_bytes()
+        path.write_bytes(whole[:200_000] + bytes([whole[200_000] ^ 1]) + whole[200_001:])
+        cluster.start()
+        out, _ = client.run('verify', root, status=VERIFICATION_FAILED)
+        expect(len(re.findall('^damaged ', out, re.MULTILINE)) == 1, 'not one block is damaged: %s', out)
+        path.write_bytes(whole)
+        client.run('verify', root)
+        cluster.peers[0].unpin(root)
+        cluster.expect_empty()
+
+
 def a_drained_peer_can_be_removed_once_its_shards_are_elsewhere(bench):
     files = dataset('drain away', *[3_000_000] * 8)
     with Cluster(bench, zones=['a', 'b', 'b']) as cluster:
@@ -540,7 +561,7 @@ CHECKS = [
     a_peer_that_starts_again_during_an_upload_keeps_what_it_signed_for, a_peer_that_is_killed_is_listed_as_down_and_comes_back,
     without_etcd_reads_go_on_and_uploads_are_refused, nobody_without_the_secret_gets_a_byte_from_the_peer_port,
     shards_of_a_lost_peer_get_new_copies_after_the_grace_period,
-    a_drained_peer_can_be_removed_once_its_shards_are_elsewhere,
+    verify_tells_what_nobody_can_send_now_from_what_is_damaged, a_drained_peer_can_be_removed_once_its_shards_are_elsewhere,
     peers_stop_when_told_to_also_without_etcd,
     a_copied_data_directory_is_refused_by_name,
     a_peer_that_was_away_for_longer_than_the_log_reaches_takes_anothers_state,

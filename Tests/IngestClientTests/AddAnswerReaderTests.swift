@@ -64,6 +64,15 @@ struct ServiceConfigurationTests {
         #expect(escaped(Array("a b+c/%".utf8) + [0xFF]) == "a%20b%2Bc%2F%25%FF")
     }
 
+    @Test(arguments: [
+        (ErrorCode.tooFewPeers, false), (.conflict, false), (.unavailable, false),
+        (.noSpace, false),
+        (.contentChanged, true), (.uploadGone, true), (.badCAR, true), (.uploadNotFound, true),
+    ])
+    func anUploadEndsByWhatIsWrongWithItAndNotByTheStateOfTheCluster(code: ErrorCode, ends: Bool) {
+        #expect(ClientError.refused(ErrorDocument(code, "no")).endsUpload == ends)
+    }
+
     @Test func anErrorKeepsWhatTheServiceAdvises() {
         let document = ErrorDocument(.noSpace, "full", remedy: "remove something")
         #expect("\(ClientError.refused(document))" == "full; remove something")

@@ -21,7 +21,8 @@ package final class RemoteBlocks: Sendable {
 
     /// A block, verified against its CID; `nil` when all peers were asked and none has it.
     ///
-    /// - Throws: `BlockUnavailable` when a peer that could not be asked may have it.
+    /// - Throws: `BlockUnavailable` when a peer that could not be asked may have it, `BlockDamaged` when
+    ///   all were asked and some have it, damaged.
     package func load(_ cid: CID, limit: Int) async throws -> ByteBuffer? {
         let (found, known) = try await ask(for: cid, limit: limit, .plain, unlessAt: nil)
         if let found { return found }
@@ -40,6 +41,7 @@ package final class RemoteBlocks: Sendable {
         }
         if applied == index { return (nil, applied) }
         var silent = others.filter { $0.status != .up }.map(\.peer)
+        var damaged: [PeerID] = []
         let live = others.filter { $0.status == .up }
         for other in live.sorted(by: { rank($0.peer, after: first) < rank($1.peer, after: first) })
         {
@@ -51,11 +53,17 @@ package final class RemoteBlocks: Sendable {
                     peer.log.error(
                         "a peer sent a damaged block",
                         metadata: ["peer": "\(other.peer)", "block": "\(cid)"])
-                    silent.append(other.peer)
+                    damaged.append(other.peer)
                     continue
                 }
                 lastHit.withLock { $0 = other.peer }
                 return (bytes, applied)
+            } catch PeerError.refused(_, 500, let message) {
+                // It has the block, and cannot read it as it should be.
+                peer.log.error(
+                    "a peer has a damaged block",
+                    metadata: ["peer": "\(other.peer)", "block": "\(cid)", "error": "\(message)"])
+                damaged.append(other.peer)
             } catch let error as PeerError {
                 peer.log.info(
                     "a peer could not be asked for a block", metadata: ["error": "\(error)"])
@@ -63,6 +71,7 @@ package final class RemoteBlocks: Sendable {
             }
         }
         guard silent.isEmpty else { throw BlockUnavailable(block: cid, silent: silent) }
+        guard damaged.isEmpty else { throw BlockDamaged(block: cid, peers: damaged) }
         return (nil, applied)
     }
 
@@ -84,7 +93,18 @@ package struct BlockUnavailable: Error, CustomStringConvertible {
     let silent: [PeerID]
 
     package var description: String {
-        "block \(block) is on no peer that answers; these may have it and do not answer, or sent it "
-            + "damaged: \(silent.map(\.description).joined(separator: ", "))"
+        "block \(block) is whole on no peer that answers; these may have it and do not answer: "
+            + silent.map(\.description).joined(separator: ", ")
+    }
+}
+
+/// No peer has a block as it should be.
+package struct BlockDamaged: Error, CustomStringConvertible {
+    let block: CID
+    let peers: [PeerID]
+
+    package var description: String {
+        "block \(block) is damaged on every peer that has it: "
+            + peers.map(\.description).joined(separator: ", ")
     }
 }

@@ -64,6 +64,7 @@ struct Problem: Error, Sendable {
         case let error as SpoolFull: self.init(.noSpace, "\(error)")
         case let error as AllocationError: self.init(.noSpace, "\(error)")
         case let error as BlockUnavailable: self.init(.unavailable, "\(error)")
+        case let error as BlockDamaged: self.init(.internalError, "\(error)")
         case let error as ShardDeliveryError: self.init(.unavailable, "\(error)")
         case let error as PeerError: self.init(.unavailable, "\(error)", retryAfterSeconds: 5)
         case let error as ShardIntakeError: self.init(.conflict, "\(error)")
@@ -112,7 +113,9 @@ struct Problem: Error, Sendable {
     private init(_ refusal: Refusal) {
         switch refusal {
         case .noSpace(let shortfall) where shortfall.counts.noRoom == 0:
-            self.init(.tooFewPeers, "\(refusal)")
+            // Who is down may come back.
+            let isPassing = shortfall.counts.down + shortfall.counts.excluded > 0
+            self.init(isPassing ? .unavailable : .tooFewPeers, "\(refusal)")
         case .noSpace, .tooLittleRoom, .noSpaceToExtend: self.init(.noSpace, "\(refusal)")
         case .notPinned: self.init(.pinNotFound, "\(refusal)")
         case .unknownUpload: self.init(.uploadNotFound, "\(refusal)")
