@@ -71,7 +71,7 @@ package final class SnapshotFiles: Sendable {
             return try await body(path)
         } catch {
             // The reason is what matters; what stays is removed at the next start.
-            try? FileSystem.removeFile(path)
+            _ = try? FileSystem.removeFile(path)
             throw error
         }
     }

@@ -46,10 +46,8 @@ final class UploadBody {
     }
 
     private func receive() async throws -> ByteBuffer? {
-        var pieces = source ?? body.makeAsyncIterator()
-        let piece = try await pieces.next()
-        source = pieces
-        return piece
+        if source == nil { source = body.makeAsyncIterator() }
+        return try await source?.next()
     }
 
     private static let inflatedByteCount = 256 << 10

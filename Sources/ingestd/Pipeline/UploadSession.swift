@@ -366,7 +366,10 @@ final class UploadSession: BlockSink {
             contentByteCount: contentByteCount)
         try await peer.settle(.commitUpload(id, commit))
         do {
-            try await peer.workers.run { [store = peer.store] in try store.makeReadable(sealed) }
+            let damage = try await peer.workers.run { [store = peer.store] in
+                try store.makeReadable(sealed)
+            }
+            for error in damage { log.error("\(error)") }
         } catch {
             // It is committed, whatever happens now. The reconciler sees to it again.
             log.error("blocks cannot be read yet", metadata: ["error": "\(error)"])
