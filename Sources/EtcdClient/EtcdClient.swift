@@ -20,8 +20,9 @@ package final class EtcdClient: Sendable {
         var preferred = 0
     }
 
-    private let http: HTTPClient
-    private let bodyPatience: Duration
+    private let calling: HTTPClient
+    /// Without a limit to how long nothing comes.
+    private let watching: HTTPClient
     private let members: Mutex<Members>
 
     /// Base URLs of the members.
@@ -31,13 +32,12 @@ package final class EtcdClient: Sendable {
     ///   - endpoints: Base URLs of the members, such as `http://127.0.0.1:2379`; while there is none,
     ///     nothing can be reached.
     ///   - settings: TLS and the like; timeouts, redirects and versions are set here.
-    ///   - bodyPatience: How long an answer that has begun may take: portions are small, links may be
-    ///     slow.
+    ///   - bodyPatience: How long nothing may come of an answer that has begun; no call is given more time
+    ///     to begin one.
     package init(
         endpoints: [String], settings: HTTPClient.Configuration = HTTPClient.Configuration(),
-        bodyPatience: Duration = .seconds(30)
+        bodyPatience: Duration = .seconds(60)
     ) {
-        self.bodyPatience = bodyPatience
         members = Mutex(Members(urls: endpoints))
         var settings = settings
         settings.timeout = .init(connect: .seconds(2))
@@ -46,12 +46,14 @@ package final class EtcdClient: Sendable {
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 64
         // Whoever waits for a member that is down asks another one instead.
         settings.connectionPool.retryConnectionEstablishment = false
-        http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+        watching = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+        settings.timeout.read = TimeAmount(bodyPatience)
+        calling = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
     }
 
     deinit {
         // Nobody waits for it: only calls under way could make it fail, and they keep this alive.
-        http.shutdown { _ in }
+        for http in [calling, watching] { http.shutdown { _ in } }
     }
 
     /// Asks these members from now on, the first one first.
@@ -183,11 +185,13 @@ package final class EtcdClient: Sendable {
         request.method = .POST
         request.headers.add(name: "Content-Type", value: "application/json")
         request.body = .bytes(body)
-        let deadline =
-            timeout.map { NIODeadline.now() + TimeAmount($0) } ?? .distantFuture
         let response: HTTPClientResponse
         do {
-            response = try await http.execute(request, deadline: deadline)
+            if let timeout {
+                response = try await calling.execute(request, timeout: TimeAmount(timeout))
+            } else {
+                response = try await watching.execute(request, deadline: .distantFuture)
+            }
         } catch {
             if Task.isCancelled { throw CancellationError() }
             let cause = String(describing: error)
@@ -216,17 +220,7 @@ package final class EtcdClient: Sendable {
 
     private func body(of response: HTTPClientResponse) async throws -> ByteBuffer {
         do {
-            return try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
-                group.addTask { try await response.body.collect(upTo: Self.answerByteCountLimit) }
-                group.addTask {
-                    try await Task.sleep(for: self.bodyPatience)
-                    throw EtcdError.noAnswer(cause: "the answer has begun and does not end")
-                }
-                defer { group.cancelAll() }
-                return try await group.next() ?? ByteBuffer()
-            }
-        } catch let error as EtcdError {
-            throw error
+            return try await response.body.collect(upTo: Self.answerByteCountLimit)
         } catch {
             if Task.isCancelled { throw CancellationError() }
             throw EtcdError.noAnswer(cause: String(describing: error))
