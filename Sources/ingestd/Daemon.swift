@@ -167,7 +167,7 @@ struct Daemon: Sendable {
             group.addTask { try await Housekeeper(peer: peer).run() }
             if let repairer { group.addTask { try await repairer.run() } }
             if let etcd = cluster?.managed {
-                group.addTask { try await etcd.steer(by: peer.driver, as: peer.id) }
+                group.addTask { try await etcd.steer(by: peer.driver) }
             }
         }
     }

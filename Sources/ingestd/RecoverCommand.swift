@@ -22,12 +22,22 @@ struct RecoverCommand: AsyncParsableCommand {
     @Flag(help: "Go on from this peer's etcd, alone.")
     var forceNewCluster = false
 
+    @Flag(
+        help: """
+            With --force-new-cluster: go on from what this peer has applied, with an empty etcd. For a \
+            peer that had no vote, or whose etcd does not start. What only its etcd had is lost.
+            """)
+    var fromState = false
+
     @Option(help: "HOST:PORT of the peer port of the recovered peer: follow it.")
     var join: String?
 
     func validate() throws {
         guard forceNewCluster != (join != nil) else {
             throw ValidationError("give one of --force-new-cluster and --join HOST:PORT")
+        }
+        guard forceNewCluster || !fromState else {
+            throw ValidationError("--from-state is for --force-new-cluster alone")
         }
     }
 
@@ -66,8 +76,14 @@ struct RecoverCommand: AsyncParsableCommand {
         } else {
             let store = try StateStore(path: data.stateFile)
             let applied = try store.loadState().appliedIndex
+            if fromState {
+                print(
+                    "log indexes up to \(applied) are used up in the new etcd; this may take a while"
+                )
+            }
             try store.setHistory(
-                try await etcd.recoverAlone(after: applied, log: cluster.makeLog()))
+                try await etcd.recoverAlone(
+                    after: applied, startsEmpty: fromState, log: cluster.makeLog()))
             try store.close()
             print(
                 "this peer goes on alone from log index \(applied); start: ingestd --data "

@@ -50,6 +50,19 @@ import Testing
         }
     }
 
+    @Test func aLogThatBeginsAnewGivesNoIndexThatWasAppliedBefore() async throws {
+        let log = makeLog()
+        defer { log.close() }
+        let history = try await log.history()
+        try await log.propose(proposal(1, try Sample.join(1)))
+        let first = try #require(try await entries(of: log, count: 1).first)
+        let applied = LogIndex(rawValue: first.index.rawValue + 1000)
+        #expect(try await log.beginAnew(after: applied) != history)
+        try await log.propose(proposal(2, try Sample.join(2)))
+        let next = try #require(try await entries(of: makeLog(), after: applied, count: 1).first)
+        #expect(next.index > applied)
+    }
+
     @Test func whatWasProposedComesOutAsItWas() async throws {
         let log = makeLog()
         defer { log.close() }

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import time
 
+from checks_lifecycle import expect_refusal
 from checks_space import fill_disk, small_disk
 from client import PARTIAL, Client
 from cluster import MIB, VotingCluster, VotingPeer, copies, dataset, expect_in_time, make_secret, members
@@ -267,29 +268,88 @@ def a_cluster_without_quorum_is_recovered_on_one_peer(bench):
         root = cluster.add(files, **copies(3))
         cluster.expect_voters(3)
         cluster.expect_agreement()
-        survivor, follower, lost = cluster.peers[1], cluster.peers[2], cluster.peers[0]
+        # The last one to get a vote must know of it, though nothing was added since.
+        given = sorted(line for peer in cluster.peers for line in peer.log_text.splitlines() if 'step=give' in line)
+        survivor, = (peer for peer in cluster.peers if peer.id in given[-1])
+        follower, lost = (peer for peer in cluster.peers if peer is not survivor)
         for peer in cluster.peers:
             peer.kill()
         status, words = survivor.command('recover', '--force-new-cluster')
         expect(status == 0, 'it is not recovered: %s', words)
-        cluster.peers = [survivor, follower]
-        survivor.start()
-        # As if it had last looked when the first peer alone had a vote: it must ask around for others.
+        expect_recovery(cluster, survivor, follower, [lost], root, files)
+
+
+def a_cluster_without_voters_is_recovered_from_the_state_of_a_peer_that_had_no_vote(bench):
+    files = dataset('recovered', 9 * MIB)
+    with VotingCluster(bench, peers=4) as cluster:
+        root = cluster.add(files, **copies(4))
+        cluster.expect_voters(3)
+        for number in range(20):
+            cluster.add({'small': b'%d' % number}, **copies(4))
+        cluster.expect_agreement()
+        survivor, = (peer for peer in cluster.peers if not peer.etcd_pids)
+        follower, *lost = (peer for peer in cluster.peers if peer is not survivor)
+        applied = int(survivor.api.get_json('/state/digest')['applied_index'])
+        for peer in cluster.peers:
+            peer.kill()
+        status, words = survivor.command('recover', '--force-new-cluster')
+        expect(status != 0 and '--from-state' in words, 'a peer without a vote recovers: %s', words)
+        status, words = survivor.command('recover', '--force-new-cluster', '--from-state')
+        expect(status == 0, 'it is not recovered: %s', words)
+        expect_recovery(cluster, survivor, follower, lost, root, files)
+        later = int(survivor.api.get_json('/state/digest')['applied_index'])
+        expect(later > applied, 'it goes on at %d, and was at %d', later, applied)
+        # The same on a peer with a vote: its etcd's data may be damaged.
+        survivor.kill()
+        follower.kill()
+        former = survivor.directory / 'etcd' / 'data.former'
+        expect(not former.exists(), 'it had a vote before')
+        status, words = survivor.command('recover', '--force-new-cluster', '--from-state')
+        expect(status == 0 and former.exists(), 'it is not recovered: %s', words)
+        expect_recovery(cluster, survivor, follower, [], root, files)
+
+
+def expect_recovery(cluster, survivor, follower, lost, root, files):
+    """The survivor, recovered, goes on, and the follower after it; those lost are removed."""
+    cluster.peers = [survivor, follower]
+    survivor.start()
+    if lost:
+        # As if it had last looked when another one alone had a vote: it must ask around.
         path = follower.directory / 'cluster.json'
         known = json.loads(path.read_text())
-        known['endpoints'] = ['https://' + lost.environment['INGESTD_CLUSTER_ETCD_CLIENT_LISTEN']]
+        known['endpoints'] = ['https://' + lost[0].environment['INGESTD_CLUSTER_ETCD_CLIENT_LISTEN']]
         path.write_text(json.dumps(known))
-        # Who has the former life's state is refused by name, and told what to do.
-        follower.spawn()
-        status = follower.wait()
-        expect(status != 0 and 'recover --join' in follower.log_text, '%s: %s', status, follower.log_text)
-        status, words = follower.command('recover', '--join', '127.0.0.1:%d' % survivor.peer_port)
-        expect(status == 0, 'it does not follow: %s', words)
-        follower.start()
-        Client(bench, survivor.api).run('peers', 'rm', lost.id, '--accept-loss')
-        cluster.expect_up()
-        cluster.expect_reads(root, files)
-        cluster.add({'small': b'after the recovery'})
+    # Who has the former life's state is refused by name, and told what to do.
+    follower.spawn()
+    status = follower.wait()
+    expect(status != 0 and 'recover --join' in follower.log_text, '%s: %s', status, follower.log_text)
+    status, words = follower.command('recover', '--join', '127.0.0.1:%d' % survivor.peer_port)
+    expect(status == 0, 'it does not follow: %s', words)
+    follower.start()
+    for peer in lost:
+        Client(cluster.bench, survivor.api).run('peers', 'rm', peer.id, '--accept-loss')
+    cluster.expect_up()
+    cluster.expect_reads(root, files)
+    cluster.add({'small': b'after the recovery'})
+    cluster.expect_agreement()
+
+
+def a_copy_of_a_voters_directory_never_votes(bench):
+    with VotingCluster(bench) as cluster:
+        cluster.expect_voters(3)
+        original, directory = cluster.peers[1], cluster.directory / 'copied'
+        original.stop()
+        shutil.copytree(original.directory, directory)
+        cluster.start()
+        copy = cluster.make_peer('copy', directory=directory)
+        former = (directory / 'etcd' / 'log').read_bytes()
+        expect_refusal(copy, 'identity')
+        copy.kill()
+        expect((directory / 'etcd' / 'log').read_bytes() == former, 'the etcd of the copy was started')
+        # One that was killed waits for nobody but itself.
+        original.kill()
+        cluster.start()
+        cluster.expect_voters(3)
         cluster.expect_agreement()
 
 
@@ -338,4 +398,5 @@ CHECKS = [
     an_etcd_that_dies_is_started_again, an_etcd_that_has_used_up_its_quota_is_cleaned_and_written_again,
     a_full_disk_gets_back_what_was_kept_for_etcd, who_may_not_join_is_told_why,
     a_stranger_gets_an_alert_and_no_byte_from_any_port_of_a_cluster,
-    a_cluster_without_quorum_is_recovered_on_one_peer]
+    a_copy_of_a_voters_directory_never_votes, a_cluster_without_quorum_is_recovered_on_one_peer,
+    a_cluster_without_voters_is_recovered_from_the_state_of_a_peer_that_had_no_vote]

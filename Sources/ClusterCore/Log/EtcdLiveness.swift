@@ -29,7 +29,7 @@ struct EtcdLiveness: Sendable {
                 let lease = try await client.grantLease(
                     seconds: seconds, timeout: limits.answerTimeout)
                 held = lease
-                if try await isTaken(key(of: peer), by: process, under: lease) {
+                if try await isTaken(keys.life(of: peer), by: process, under: lease) {
                     foreignSince = nil
                     try await began(lease)
                     backoff.reset()
@@ -106,8 +106,6 @@ struct EtcdLiveness: Sendable {
 
     /// The address follows that many bytes of the process.
     private static let nonceByteCount = 8
-
-    private func key(of peer: PeerID) -> [UInt8] { keys.alive + Array(peer.description.utf8) }
 
     private func giveBack(_ lease: UInt64) async {
         // In a task of its own: this one is cancelled. A lease that stays runs out by itself.

@@ -56,16 +56,41 @@ package final class EtcdLog: ClusterLog {
         // Up to there the state here may have seen more than the log still has: others take that state.
         let trimmed = Array(String(index.rawValue).utf8)
         _ = try await client.transact(if: [], then: [.put(keys.trimmed, value: trimmed)])
-        var random = SystemRandomNumberGenerator()
-        var revision: UInt64 = 0
-        repeat {
-            // Each write is one revision: no new command may get an index that was applied already.
-            let fresh = withUnsafeBytes(of: random.next(), Array.init)
-            revision = try await client.transact(
-                if: [], then: [.put(keys.generation, value: fresh)]
-            ).revision
-        } while revision <= index.rawValue
+        // Each write is one revision: no new command may get an index that was applied already.
+        var compacted: UInt64 = 0
+        var missing: UInt64 = 1
+        while missing > 0 {
+            let revision = try await writeGenerations(min(missing, Self.generationCount))
+            missing = revision <= index.rawValue ? index.rawValue - revision + 1 : 0
+            if revision - compacted > Self.uncompactedCount {
+                try await client.compact(through: revision)
+                compacted = revision
+            }
+        }
         return try await history()
+    }
+
+    /// Generations that are written at once.
+    private static let generationCount: UInt64 = 64
+    /// Revisions that need not fill etcd's quota.
+    private static let uncompactedCount: UInt64 = 100_000
+
+    /// Writes so many generations, in no order; one of them stays.
+    ///
+    /// - Returns: The highest revision of theirs.
+    private func writeGenerations(_ count: UInt64) async throws -> UInt64 {
+        try await withThrowingTaskGroup(of: UInt64.self) { group in
+            for _ in 0..<count {
+                group.addTask {
+                    var random = SystemRandomNumberGenerator()
+                    let fresh = withUnsafeBytes(of: random.next(), Array.init)
+                    return try await self.client.transact(
+                        if: [], then: [.put(self.keys.generation, value: fresh)]
+                    ).revision
+                }
+            }
+            return try await group.reduce(0, max)
+        }
     }
 
     /// The ID of the etcd cluster and the generation of the log in it: a restored or foreign etcd has
@@ -158,7 +183,7 @@ package final class EtcdLog: ClusterLog {
     package var newestKnownIndex: LogIndex { newestKnown.withLock { $0 } }
 
     /// Seconds without a sign of a peer after which others say that it is gone.
-    private static let leaseSeconds = 10
+    static let leaseSeconds = 10
 
     package func keepAlive(
         _ peer: PeerID, at address: String,

@@ -1,4 +1,5 @@
 import EtcdClient
+import Multiformats
 import Pinset
 
 /// The keys of one log in etcd, and what their values say.
@@ -27,6 +28,8 @@ struct EtcdLogKeys: Sendable {
     func command(_ requestID: RequestID) -> [UInt8] {
         commands + Array(Hexadecimal.text(requestID.bytes).utf8)
     }
+
+    func life(of peer: PeerID) -> [UInt8] { alive + Array(peer.description.utf8) }
 
     /// The newest command, without its value.
     var newestCommand: EtcdRange {

@@ -1,13 +1,14 @@
 import Foundation
 import Glibc
+import Multiformats
 import PosixIO
 
 /// How this peer's own etcd is run.
 package struct EtcdSettings: Sendable {
     /// The data directory of the peer.
     package var dataDirectory: String
-    /// Names the member; the peer's ID.
-    package var name: String
+    /// Its ID names the member.
+    package var peer: PeerID
     /// Keeps members of different clusters apart.
     package var token: String
     /// HOST:PORT to listen on for daemons, and for other members.
@@ -23,7 +24,7 @@ package struct EtcdSettings: Sendable {
     package var key: String
 
     package init(
-        dataDirectory: String, name: String, token: String, clientAddress: String,
+        dataDirectory: String, peer: PeerID, token: String, clientAddress: String,
         memberAddress: String, advertisedHost: String, quotaByteCount: Int,
         credentials: PeerCredentials
     ) {
@@ -31,7 +32,7 @@ package struct EtcdSettings: Sendable {
             "https://\(advertisedHost):\(address[address.index(after: address.lastIndex(of: ":")!)...])"
         }
         self.dataDirectory = dataDirectory
-        self.name = name
+        self.peer = peer
         self.token = token
         self.clientAddress = clientAddress
         self.memberAddress = memberAddress
@@ -43,6 +44,7 @@ package struct EtcdSettings: Sendable {
         key = credentials.keyPEM
     }
 
+    var name: String { peer.description }
     var directory: String { dataDirectory + "/etcd" }
     private var memberDirectory: String { directory + "/data" }
 
@@ -54,6 +56,17 @@ package struct EtcdSettings: Sendable {
     /// Removes what a member had that is one no longer.
     func removeData() throws {
         try FileManager.default.removeItem(atPath: memberDirectory)
+    }
+
+    var formerDirectory: String { directory + "/data.former" }
+
+    /// Puts what a member has where no member finds it. What was put there before stays instead.
+    func setDataAside() throws {
+        if try FileSystem.loadStatus(formerDirectory) == nil {
+            try FileSystem.rename(memberDirectory, to: formerDirectory)
+        } else {
+            try removeData()
+        }
     }
 
     /// Removes all there is of a member, if there is any.
@@ -130,11 +143,14 @@ package struct EtcdSettings: Sendable {
         return arguments
     }
 
-    /// The last lines of the member's own log, for messages.
+    /// Why the member ended, or else the last lines of its own log, for messages.
     var lastWords: String {
         guard let bytes = try? FileSystem.loadFile(logPath, byteLimit: 64 << 20) else { return "" }
-        let lines = bytes.split(separator: UInt8(ascii: "\n")).suffix(3)
-        return lines.map { String(decoding: $0.prefix(500), as: UTF8.self) }
+        let lines = bytes.split(separator: UInt8(ascii: "\n"))
+        // What follows a panic is where in etcd it happened.
+        let panic = lines.last { $0.starts(with: Array("panic: ".utf8)) }
+        return (panic.map { [$0] } ?? lines.suffix(3))
+            .map { String(decoding: $0.prefix(500), as: UTF8.self) }
             .joined(separator: " | ")
     }
 
@@ -160,9 +176,14 @@ package enum EtcdProcessError: Error, CustomStringConvertible {
             """
         case .noData(let directory):
             """
-            there is no etcd in \(directory) to go on from: this peer had no vote; recover on one that had
+            there is no etcd in \(directory) to go on from: this peer had no vote. Recover on one that had; \
+            where none is left, go on from what this peer has applied with --from-state
             """
-        case .didNotStart(let words): "etcd did not start: \(words)"
+        case .didNotStart(let words):
+            """
+            etcd did not start. Recover on another peer that had a vote; where none is left, go on from \
+            what this peer has applied with --from-state. etcd's last words: \(words)
+            """
         }
     }
 }

@@ -14,9 +14,7 @@ extension ManagedEtcd {
     private static let looseByteCount = 128 << 20
 
     /// Says that this peer can have a vote, and decides when its member leads, until the task is cancelled.
-    package func steer(by driver: PinsetDriver, as peer: PeerID) async throws {
-        let own = keys.voters + Array(peer.description.utf8)
-        let place = Array(settings.memberURL.utf8)
+    package func steer(by driver: PinsetDriver) async throws {
         var isKnown = false
         var failureCount = 0
         func note(_ error: any Error) {
@@ -29,11 +27,15 @@ extension ManagedEtcd {
         while true {
             do {
                 if !isKnown {
-                    _ = try await client.transact(if: [], then: [.put(own, value: place)])
+                    try await announce()
                     isKnown = true
                 }
                 if let member = try await leadingMember() {
-                    try await decide(by: driver, own: member)
+                    if case .promote = try await decide(by: driver, own: member) {
+                        // A member writes down what is committed with what comes next: killed before,
+                        // it would not know of its vote.
+                        try await announce()
+                    }
                 }
                 failureCount = 0
             } catch let error as EtcdError {
@@ -64,7 +66,16 @@ extension ManagedEtcd {
         return status.leader == status.memberID && !status.isLearner ? status.memberID : nil
     }
 
-    private func decide(by driver: PinsetDriver, own: UInt64) async throws {
+    private func announce() async throws {
+        let own = keys.voters + Array(settings.name.utf8)
+        let place = Array(settings.memberURL.utf8)
+        _ = try await client.transact(if: [], then: [.put(own, value: place)])
+    }
+
+    /// - Returns: The step that was taken, if there was one to take.
+    private func decide(
+        by driver: PinsetDriver, own: UInt64
+    ) async throws -> VoterStep? {
         let members = try await client.listMembers(at: settings.clientURL)
         let found = try await client.range(EtcdRange(.beginning(keys.voters)))
         // The keys first: who has one was a member before.
@@ -86,9 +97,10 @@ extension ManagedEtcd {
         }
         guard
             let step = VoterPlan.next(members: members, candidates: candidates, own: own)
-        else { return }
+        else { return nil }
         try await Self.take(step, through: client)
         log.notice("changed who votes", metadata: ["step": "\(step)"])
+        return step
     }
 
     /// - Throws: `EtcdError` also when a member that was to get a vote does not answer.

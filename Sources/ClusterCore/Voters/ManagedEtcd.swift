@@ -58,11 +58,28 @@ package final class ManagedEtcd: Sendable {
 
     /// Makes this peer's member the only one, after the others are gone for good.
     ///
+    /// - Parameters:
+    ///   - index: What this peer has applied.
+    ///   - startsEmpty: Begins an empty etcd rather than going on from what the member has, which is put
+    ///     aside. For a peer that had no vote, or only as a learner, as far as its own member knows: etcd
+    ///     3.4 then finds no voter left and ends.
     /// - Throws: `EtcdProcessError` when there is nothing to go on from, or etcd does not start.
-    package func recoverAlone(after index: LogIndex, log: EtcdLog) async throws -> LogHistory {
-        guard try settings.hasData else { throw EtcdProcessError.noData(settings.directory) }
+    package func recoverAlone(
+        after index: LogIndex, startsEmpty: Bool, log: EtcdLog
+    ) async throws -> LogHistory {
+        var settings = settings
+        let beginning: EtcdSettings.Beginning
+        if startsEmpty {
+            if try settings.hasData { try settings.setDataAside() }
+            // Gives this etcd an ID of its own: to members of the former one it is a stranger.
+            settings.token += "-\(UInt64.random(in: 0 ... .max))"
+            beginning = .new
+        } else {
+            guard try settings.hasData else { throw EtcdProcessError.noData(settings.directory) }
+            beginning = .alone
+        }
         client.use([settings.clientURL])
-        let child = try await settings.start(.alone)
+        let child = try await settings.start(beginning)
         defer { child.send(signal: SIGKILL) }
         var backoff = Backoff()
         while true {
@@ -92,6 +109,7 @@ package final class ManagedEtcd: Sendable {
     // MARK: The member's life
 
     private func live() async throws {
+        if try settings.hasData { try await waitForFormerLife() }
         var backoff = Backoff()
         while !Task.isCancelled {
             let start = ContinuousClock.now
@@ -106,6 +124,36 @@ package final class ManagedEtcd: Sendable {
             }
             guard await backoff.wait() else { return }
         }
+    }
+
+    /// Waits until the others see nobody alive under this peer's ID: of a copied data directory and the
+    /// one it was copied from, two members with one ID could each vote. A peer that nobody answers does
+    /// not wait, and the one that was killed no longer than its lease.
+    ///
+    /// - Throws: `IdentityInUse`.
+    private func waitForFormerLife() async throws {
+        let start = ContinuousClock.now
+        while !Task.isCancelled, await isSeenAlive() {
+            log.debug("others see this peer alive; its etcd waits until they do not")
+            guard .now - start < .seconds(EtcdLog.leaseSeconds) * 2 else {
+                throw IdentityInUse(peer: settings.peer)
+            }
+            try await Task.sleep(for: Self.interval)
+        }
+    }
+
+    private func isSeenAlive() async -> Bool {
+        let key = keys.life(of: settings.peer)
+        for other in client.endpoints where other != settings.clientURL {
+            do {
+                return try await !client.range(
+                    EtcdRange(.one(key)), timeout: .seconds(2), at: other
+                ).keyValues.isEmpty
+            } catch {
+                log.debug("a member does not answer", metadata: ["error": "\(error)"])
+            }
+        }
+        return false
     }
 
     private func liveOnce() async throws {

@@ -38,7 +38,7 @@ struct ClusterConnection: Sendable {
         etcd = EtcdClient(endpoints: [], settings: tls)
         managed = ManagedEtcd(
             settings: EtcdSettings(
-                dataDirectory: configuration.dataDirectory, name: identity.peer.description,
+                dataDirectory: configuration.dataDirectory, peer: identity.peer,
                 token: settings.secret.fingerprint, clientAddress: settings.etcdClientAddress,
                 memberAddress: settings.etcdPeerAddress, advertisedHost: host,
                 quotaByteCount: settings.etcdQuotaByteCount, credentials: credentials),
