@@ -355,7 +355,8 @@ import Testing
         let life = Life(log: log, peer: peer)
         _ = try await life.nextLease()
         let other = EtcdLiveness(
-            client: server.client, keys: EtcdLogKeys(namespace: namespace), limits: .init())
+            client: server.client, keys: EtcdLogKeys(namespace: namespace), limits: .init(),
+            process: ProcessNonce())
         await #expect(throws: IdentityInUse.self) {
             try await other.keepAlive(peer, at: "there:9096", seconds: 2) { _ in
                 Issue.record("both live")

@@ -7,6 +7,8 @@ struct EtcdLiveness: Sendable {
     let client: EtcdClient
     let keys: EtcdLogKeys
     let limits: EtcdLog.Limits
+    /// Tells this process from others that live, or lived, under its identity.
+    let process: ProcessNonce
 
     /// Keeps `peer` alive, under one lease after another, until the task is cancelled; then the lease
     /// is given back, so that others need not wait for it to run out.
@@ -18,9 +20,7 @@ struct EtcdLiveness: Sendable {
         _ peer: PeerID, at address: String, seconds: Int,
         began: @Sendable (UInt64) async throws -> Void
     ) async throws {
-        var random = SystemRandomNumberGenerator()
-        let process =
-            withUnsafeBytes(of: random.next(), Array.init) + Array(address.utf8)
+        let process = process.bytes + Array(address.utf8)
         var backoff = Backoff()
         var foreignSince: ContinuousClock.Instant?
         while !Task.isCancelled {
@@ -99,19 +99,32 @@ struct EtcdLiveness: Sendable {
             // A key that names no peer is nobody's.
             guard let peer = try? PeerID(name) else { continue }
             addresses[peer] = String(
-                decoding: keyValue.value.dropFirst(Self.nonceByteCount), as: UTF8.self)
+                decoding: keyValue.value.dropFirst(ProcessNonce.byteCount), as: UTF8.self)
         }
         return addresses
     }
-
-    /// The address follows that many bytes of the process.
-    private static let nonceByteCount = 8
 
     private func giveBack(_ lease: UInt64) async {
         // In a task of its own: this one is cancelled. A lease that stays runs out by itself.
         let client = client
         await Task.detached { try? await client.revokeLease(lease, timeout: .seconds(1)) }.value
     }
+}
+
+/// A random number of one process's life. It begins the value of its key among the live ones; the address
+/// follows.
+package struct ProcessNonce: Sendable {
+    static let byteCount = 8
+
+    let bytes: [UInt8]
+
+    package init() {
+        var random = SystemRandomNumberGenerator()
+        bytes = withUnsafeBytes(of: random.next(), Array.init)
+    }
+
+    /// Whether a live peer's key was made by this process.
+    func made(_ value: [UInt8]) -> Bool { value.starts(with: bytes) }
 }
 
 /// Another process lives under this peer's identity.
@@ -121,7 +134,9 @@ package struct IdentityInUse: Error, CustomStringConvertible {
     package var description: String {
         """
         another process has the identity of peer \(peer): its data directory was copied, or is used on \
-        two machines; stop one of them, and give a copy an identity of its own with ingestd init
+        two machines; stop one of them, and give a copy an identity of its own with ingestd init. If the \
+        copy is to stay and the other goes, remove the directory etcd from the copy first: it is older \
+        than what the other has voted for
         """
     }
 }

@@ -33,14 +33,19 @@ package final class EtcdLog: ClusterLog {
     private let client: EtcdClient
     private let keys: EtcdLogKeys
     private let limits: Limits
+    private let process: ProcessNonce
     private let feed: Mutex<EtcdLogFeed?>
     private let newestKnown: Mutex<LogIndex>
     private let isClosed = Mutex(false)
 
-    /// - Parameter namespace: Begins all keys, so that several clusters may share one etcd.
+    /// - Parameters:
+    ///   - namespace: Begins all keys, so that several clusters may share one etcd.
+    ///   - process: Marks the key by which this peer lives.
     package init(
-        client: EtcdClient, namespace: String = "ingestd", limits: Limits = Limits()
+        client: EtcdClient, namespace: String = "ingestd", limits: Limits = Limits(),
+        process: ProcessNonce = ProcessNonce()
     ) {
+        self.process = process
         self.client = client
         keys = EtcdLogKeys(namespace: namespace)
         self.limits = limits
@@ -57,17 +62,26 @@ package final class EtcdLog: ClusterLog {
         let trimmed = Array(String(index.rawValue).utf8)
         _ = try await client.transact(if: [], then: [.put(keys.trimmed, value: trimmed)])
         // Each write is one revision: no new command may get an index that was applied already.
-        var compacted: UInt64 = 0
-        var missing: UInt64 = 1
-        while missing > 0 {
-            let revision = try await writeGenerations(min(missing, Self.generationCount))
-            missing = revision <= index.rawValue ? index.rawValue - revision + 1 : 0
+        var revision = try await writeGenerations(1)
+        var compacted = revision
+        while revision <= index.rawValue {
+            let missing = index.rawValue - revision + 1
+            revision = try await writeGenerations(min(missing, Self.generationCount))
             if revision - compacted > Self.uncompactedCount {
-                try await client.compact(through: revision)
-                compacted = revision
+                // One that is not done now is done with the next.
+                if await isCompacted(through: revision) { compacted = revision }
             }
         }
         return try await history()
+    }
+
+    private func isCompacted(through revision: UInt64) async -> Bool {
+        do {
+            try await client.compact(through: revision)
+            return true
+        } catch {
+            return false
+        }
     }
 
     /// Generations that are written at once.
@@ -82,11 +96,14 @@ package final class EtcdLog: ClusterLog {
         try await withThrowingTaskGroup(of: UInt64.self) { group in
             for _ in 0..<count {
                 group.addTask {
-                    var random = SystemRandomNumberGenerator()
-                    let fresh = withUnsafeBytes(of: random.next(), Array.init)
-                    return try await self.client.transact(
-                        if: [], then: [.put(self.keys.generation, value: fresh)]
-                    ).revision
+                    // One too many, where an answer was lost, does no harm.
+                    try await self.persistently {
+                        var random = SystemRandomNumberGenerator()
+                        let fresh = withUnsafeBytes(of: random.next(), Array.init)
+                        return try await self.client.transact(
+                            if: [], then: [.put(self.keys.generation, value: fresh)]
+                        ).revision
+                    }
                 }
             }
             return try await group.reduce(0, max)
@@ -183,19 +200,23 @@ package final class EtcdLog: ClusterLog {
     package var newestKnownIndex: LogIndex { newestKnown.withLock { $0 } }
 
     /// Seconds without a sign of a peer after which others say that it is gone.
-    static let leaseSeconds = 10
+    private static let leaseSeconds = 10
+
+    private var liveness: EtcdLiveness {
+        EtcdLiveness(client: client, keys: keys, limits: limits, process: process)
+    }
 
     package func keepAlive(
         _ peer: PeerID, at address: String,
         began: @escaping @Sendable (UInt64) async throws -> Void
     ) async throws {
-        try await EtcdLiveness(client: client, keys: keys, limits: limits)
+        try await liveness
             .keepAlive(peer, at: address, seconds: Self.leaseSeconds, began: began)
     }
 
     package func livePeers() async throws(LogError) -> [PeerID: String]? {
         do {
-            return try await EtcdLiveness(client: client, keys: keys, limits: limits).livePeers()
+            return try await liveness.livePeers()
         } catch {
             throw .unavailable(cause: Self.cause(of: error))
         }

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Multiformats
+import Pinset
 import PosixIO
 
 /// How this peer's own etcd is run.
@@ -58,15 +59,11 @@ package struct EtcdSettings: Sendable {
         try FileManager.default.removeItem(atPath: memberDirectory)
     }
 
-    var formerDirectory: String { directory + "/data.former" }
-
-    /// Puts what a member has where no member finds it. What was put there before stays instead.
+    /// Puts what a member has, if it has anything, where no member finds it.
     func setDataAside() throws {
-        if try FileSystem.loadStatus(formerDirectory) == nil {
-            try FileSystem.rename(memberDirectory, to: formerDirectory)
-        } else {
-            try removeData()
-        }
+        guard try FileSystem.loadStatus(memberDirectory) != nil else { return }
+        let time = LogTime.wallClock().millisecondsSinceEpoch
+        try FileSystem.rename(memberDirectory, to: directory + "/data.former-\(time)")
     }
 
     /// Removes all there is of a member, if there is any.
@@ -163,7 +160,7 @@ package struct EtcdSettings: Sendable {
 
 package enum EtcdProcessError: Error, CustomStringConvertible {
     case notInstalled
-    case didNotStart(String)
+    case didNotStart(String, startedEmpty: Bool)
     case noData(String)
 
     package var description: String {
@@ -179,11 +176,14 @@ package enum EtcdProcessError: Error, CustomStringConvertible {
             there is no etcd in \(directory) to go on from: this peer had no vote. Recover on one that had; \
             where none is left, go on from what this peer has applied with --from-state
             """
-        case .didNotStart(let words):
-            """
-            etcd did not start. Recover on another peer that had a vote; where none is left, go on from \
-            what this peer has applied with --from-state. etcd's last words: \(words)
-            """
+        case .didNotStart(let words, let startedEmpty):
+            "etcd did not start: \(words)"
+                + (startedEmpty
+                    ? ""
+                    : """
+                    . Mend what it says; where its data cannot be used, recover on another peer that had a \
+                    vote, or where none is left, go on from what this peer has applied with --from-state
+                    """)
         }
     }
 }

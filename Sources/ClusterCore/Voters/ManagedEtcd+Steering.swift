@@ -30,12 +30,15 @@ extension ManagedEtcd {
                     try await announce()
                     isKnown = true
                 }
-                if let member = try await leadingMember() {
-                    if case .promote = try await decide(by: driver, own: member) {
-                        // A member writes down what is committed with what comes next: killed before,
-                        // it would not know of its vote.
-                        try await announce()
-                    }
+                if let member = try await leadingMember(),
+                    let step = try await nextStep(by: driver, own: member)
+                {
+                    // A member writes down what is committed with what comes next: killed before, it
+                    // would not know of its vote. Also where the answer is lost.
+                    if case .promote = step { isKnown = false }
+                    try await Self.take(step, through: client)
+                    log.notice("changed who votes", metadata: ["step": "\(step)"])
+                    if !isKnown { continue }
                 }
                 failureCount = 0
             } catch let error as EtcdError {
@@ -72,8 +75,7 @@ extension ManagedEtcd {
         _ = try await client.transact(if: [], then: [.put(own, value: place)])
     }
 
-    /// - Returns: The step that was taken, if there was one to take.
-    private func decide(
+    private func nextStep(
         by driver: PinsetDriver, own: UInt64
     ) async throws -> VoterStep? {
         let members = try await client.listMembers(at: settings.clientURL)
@@ -95,12 +97,7 @@ extension ManagedEtcd {
                     peer: record.peer, peerURL: String(decoding: keyValue.value, as: UTF8.self),
                     isUp: record.status == .up && !record.isDraining))
         }
-        guard
-            let step = VoterPlan.next(members: members, candidates: candidates, own: own)
-        else { return nil }
-        try await Self.take(step, through: client)
-        log.notice("changed who votes", metadata: ["step": "\(step)"])
-        return step
+        return VoterPlan.next(members: members, candidates: candidates, own: own)
     }
 
     /// - Throws: `EtcdError` also when a member that was to get a vote does not answer.

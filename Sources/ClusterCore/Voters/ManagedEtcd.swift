@@ -12,6 +12,9 @@ import Synchronization
 package final class ManagedEtcd: Sendable {
     /// Time between two looks at who the members are.
     private static let interval = Duration.seconds(1)
+    /// Looks without any answer after which nobody is taken to be there: between two leaders etcd does not
+    /// answer either.
+    private static let silentLimit = 3
     /// How long a member has to end by itself.
     private static let stopPatience = Duration.seconds(10)
 
@@ -21,15 +24,18 @@ package final class ManagedEtcd: Sendable {
     let log: Logger
     private let peerClient: PeerClient
     private let cluster: String
+    private let process: ProcessNonce
     private let file: Mutex<ClusterFile>
 
     /// - Parameters:
     ///   - namespace: Begins all keys, as for the log.
     ///   - cluster: The fingerprint of the secret.
+    ///   - process: That of the log, which keeps this peer alive.
     package init(
         settings: EtcdSettings, file: ClusterFile, client: EtcdClient, namespace: String,
-        peerClient: PeerClient, cluster: String, log: Logger
+        peerClient: PeerClient, cluster: String, process: ProcessNonce, log: Logger
     ) {
+        self.process = process
         self.settings = settings
         self.client = client
         self.peerClient = peerClient
@@ -70,7 +76,7 @@ package final class ManagedEtcd: Sendable {
         var settings = settings
         let beginning: EtcdSettings.Beginning
         if startsEmpty {
-            if try settings.hasData { try settings.setDataAside() }
+            try settings.setDataAside()
             // Gives this etcd an ID of its own: to members of the former one it is a stranger.
             settings.token += "-\(UInt64.random(in: 0 ... .max))"
             beginning = .new
@@ -84,7 +90,7 @@ package final class ManagedEtcd: Sendable {
         var backoff = Backoff()
         while true {
             guard !child.hasEnded else {
-                throw EtcdProcessError.didNotStart(settings.lastWords)
+                throw EtcdProcessError.didNotStart(settings.lastWords, startedEmpty: startsEmpty)
             }
             do {
                 let members = try await client.listMembers()
@@ -109,7 +115,7 @@ package final class ManagedEtcd: Sendable {
     // MARK: The member's life
 
     private func live() async throws {
-        if try settings.hasData { try await waitForFormerLife() }
+        if try settings.hasData { await waitForOtherLife() }
         var backoff = Backoff()
         while !Task.isCancelled {
             let start = ContinuousClock.now
@@ -126,34 +132,39 @@ package final class ManagedEtcd: Sendable {
         }
     }
 
-    /// Waits until the others see nobody alive under this peer's ID: of a copied data directory and the
-    /// one it was copied from, two members with one ID could each vote. A peer that nobody answers does
-    /// not wait, and the one that was killed no longer than its lease.
-    ///
-    /// - Throws: `IdentityInUse`.
-    private func waitForFormerLife() async throws {
-        let start = ContinuousClock.now
-        while !Task.isCancelled, await isSeenAlive() {
-            log.debug("others see this peer alive; its etcd waits until they do not")
-            guard .now - start < .seconds(EtcdLog.leaseSeconds) * 2 else {
-                throw IdentityInUse(peer: settings.peer)
+    /// Waits until the others see no other process alive under this peer's ID: of a copied data directory
+    /// and the one it was copied from, two members with one ID could each vote. Whoever is not alone is
+    /// refused by name where it takes its own key; where nobody answers, nothing can be known.
+    private func waitForOtherLife() async {
+        var silentCount = 0
+        while !Task.isCancelled, silentCount < Self.silentLimit {
+            switch await otherLife() {
+            case false?: return
+            case true?:
+                silentCount = 0
+                log.debug("others see this peer alive; its etcd waits until they do not")
+            case nil: silentCount += 1
             }
-            try await Task.sleep(for: Self.interval)
+            // Cancelled, the loop ends.
+            try? await Task.sleep(for: Self.interval)
         }
     }
 
-    private func isSeenAlive() async -> Bool {
+    /// Whether another process lives under this peer's ID; `nil` when no other voter says.
+    private func otherLife() async -> Bool? {
         let key = keys.life(of: settings.peer)
-        for other in client.endpoints where other != settings.clientURL {
+        let others = client.endpoints.filter { $0 != settings.clientURL }
+        if others.isEmpty { return false }
+        for other in others {
             do {
-                return try await !client.range(
-                    EtcdRange(.one(key)), timeout: .seconds(2), at: other
-                ).keyValues.isEmpty
+                let found = try await client.range(
+                    EtcdRange(.one(key)), timeout: .seconds(2), at: other)
+                return found.keyValues.contains { !process.made($0.value) }
             } catch {
                 log.debug("a member does not answer", metadata: ["error": "\(error)"])
             }
         }
-        return false
+        return nil
     }
 
     private func liveOnce() async throws {

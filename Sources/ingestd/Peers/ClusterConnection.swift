@@ -14,6 +14,7 @@ struct ClusterConnection: Sendable {
     let etcd: EtcdClient
     /// `nil` where somebody else runs etcd.
     let managed: ManagedEtcd?
+    private let process = ProcessNonce()
 
     private var namespace: String { "ingestd-" + settings.secret.fingerprint }
 
@@ -43,7 +44,7 @@ struct ClusterConnection: Sendable {
                 memberAddress: settings.etcdPeerAddress, advertisedHost: host,
                 quotaByteCount: settings.etcdQuotaByteCount, credentials: credentials),
             file: file, client: etcd, namespace: "ingestd-" + settings.secret.fingerprint,
-            peerClient: peers, cluster: settings.secret.fingerprint, log: log)
+            peerClient: peers, cluster: settings.secret.fingerprint, process: process, log: log)
     }
 
     /// A member that lost power says nothing more.
@@ -53,7 +54,7 @@ struct ClusterConnection: Sendable {
         return settings
     }
 
-    func makeLog() -> EtcdLog { EtcdLog(client: etcd, namespace: namespace) }
+    func makeLog() -> EtcdLog { EtcdLog(client: etcd, namespace: namespace, process: process) }
 
     /// For who wants to join.
     var info: ClusterInfo {
