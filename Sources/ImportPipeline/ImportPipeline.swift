@@ -291,8 +291,11 @@ package final class ImportPipeline {
             usableEnd = min(usableEnd, current.buffer.byteCount)
             return
         }
-        // Whole chunks only: a chunk that straddled two slabs would be copied.
-        let chunkCount = max(0, SlabPool.usualByteCount - pendingOffset) / chunkByteCount
+        // Whole chunks only: a chunk that straddled two slabs would be copied. Of large ones as many as the
+        // slab holds: a slab that was just begun must have room for the next file whatever one run brought.
+        let isLarge = chunkByteCount > SlabPool.usualByteCount / 2
+        let byteCount = isLarge ? current.buffer.byteCount : SlabPool.usualByteCount
+        let chunkCount = max(0, byteCount - pendingOffset) / chunkByteCount
         usableEnd = pendingOffset + chunkCount * chunkByteCount
     }
 

@@ -77,6 +77,32 @@ struct ImportPipelineTests {
         #expect(root.kind == .directory)
     }
 
+    @Test(arguments: [
+        "size-1048576", "size-1048577", "size-2096896",
+    ])
+    func smallFilesBesideLargeChunksFindRoomWithinARun(chunker: String) async throws {
+        var overrides = ImportOptions.Overrides()
+        overrides.chunker = chunker
+        let options = try ImportOptions(profile: .unixfsV1_2025, overrides: overrides)
+        let file = [UInt8](repeating: 7, count: 300)
+        var roots: Set<CID> = []
+        // All in one run, as long as one may be; and each in one of its own.
+        for filesPerRun in [ImportPipeline.maximumRunByteCount / file.count, 1] {
+            let pipeline = try ImportPipeline(
+                options: options, sink: BlockRecorder(), scratch: MemoryScratch(),
+                workers: Self.workers, slabs: SlabPool(spareCount: 0))
+            for number in 0..<4000 {
+                if number.isMultiple(of: filesPerRun) { try await pipeline.prepare() }
+                pipeline.beginFile(
+                    try ImportPath.cleaning(Array("d/\(number)".utf8)), EntryMetadata.none)
+                try file.withUnsafeBytes { try pipeline.append($0) }
+                try pipeline.endFile()
+            }
+            roots.insert(try await pipeline.finish().cid)
+        }
+        #expect(roots.count == 1)
+    }
+
     private static func byteCount(_ vector: ImportVector) -> Int {
         guard case .file(let spec) = vector.input.content else { return 0 }
         return spec.byteCount
