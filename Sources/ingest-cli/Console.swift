@@ -1,8 +1,14 @@
 import Glibc
+import PosixIO
 import Synchronization
 
-/// Nobody reads standard output any more.
-struct OutputClosed: Error {}
+/// Standard output does not take any more.
+struct OutputClosed: Error {
+    let cause: IOError
+
+    /// Whoever read it has gone, and knows.
+    var isByReader: Bool { cause.code == EPIPE }
+}
 
 /// Standard output for data, standard error for everything else.
 ///
@@ -33,16 +39,16 @@ final class Console: Sendable {
 
     /// Prints data as it is.
     func print(_ bytes: [UInt8]) throws(OutputClosed) {
-        let isWritten = state.withLock { state in
+        let failure = state.withLock { state -> IOError? in
             state.pending.append(contentsOf: bytes)
-            guard writesThrough || state.pending.count >= Self.bufferByteCount else { return true }
+            guard writesThrough || state.pending.count >= Self.bufferByteCount else { return nil }
             return Self.write(&state)
         }
-        guard isWritten else { throw OutputClosed() }
+        if let failure { throw OutputClosed(cause: failure) }
     }
 
     func flush() throws(OutputClosed) {
-        guard state.withLock({ Self.write(&$0) }) else { throw OutputClosed() }
+        if let failure = state.withLock({ Self.write(&$0) }) { throw OutputClosed(cause: failure) }
     }
 
     /// Prints a line for people.
@@ -68,8 +74,8 @@ final class Console: Sendable {
         state.showsBar = false
     }
 
-    private static func write(_ state: inout State) -> Bool {
-        if state.pending.isEmpty { return true }
+    private static func write(_ state: inout State) -> IOError? {
+        if state.pending.isEmpty { return nil }
         clearBar(&state)
         defer { state.pending.removeAll(keepingCapacity: true) }
         return writeAll(state.pending, to: STDOUT_FILENO)
@@ -80,7 +86,8 @@ final class Console: Sendable {
         _ = writeAll(Array(text.utf8), to: STDERR_FILENO)
     }
 
-    private static func writeAll(_ bytes: [UInt8], to number: Int32) -> Bool {
+    /// - Returns: Why not all was written.
+    private static func writeAll(_ bytes: [UInt8], to number: Int32) -> IOError? {
         bytes.withUnsafeBytes { bytes in
             var done = 0
             while done < bytes.count {
@@ -88,10 +95,11 @@ final class Console: Sendable {
                 if count > 0 {
                     done += count
                 } else if errno != EINTR {
-                    return false
+                    return .current(
+                        "write", number == STDOUT_FILENO ? "standard output" : "standard error")
                 }
             }
-            return true
+            return nil
         }
     }
 }

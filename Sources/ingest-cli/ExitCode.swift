@@ -34,7 +34,8 @@ struct CommandOutcome: Error {
         case let outcome as CommandOutcome: self = outcome
         case is CancellationError:
             self.init(.interrupted, "interrupted; nothing was stored that was not reported")
-        case is OutputClosed: self.init(.local, nil)
+        case let closed as OutputClosed where closed.isByReader: self.init(.local, nil)
+        case let closed as OutputClosed: self = CommandOutcome(closed.cause)
         case let error as ClientError: self.init(Self.code(of: error), "\(error)")
         case let error as IOError: self.init(error.isNoSpace ? .noSpace : .local, "\(error)")
         case is FileChanged, is SourceChanged: self.init(.changed, "\(error)")

@@ -46,15 +46,12 @@ struct LsCommand: AsyncParsableCommand {
             return try print(path.names.last ?? [], terminal, byteCount)
         }
         var walk = DirectoryWalk(root: terminal)
-        var first: [UInt8]? = block
         while true {
             switch try walk.next() {
             case .needBlock(let cid):
                 let soon = walk.lookahead(BlockPrefetch.windowCount)
-                var bytes = first
-                if bytes == nil { bytes = try await blocks.block(cid, soon: soon) }
-                first = nil
-                try bytes?.withUnsafeBytes { try walk.supply($0, for: cid) }
+                let bytes = cid == terminal ? block : try await blocks.block(cid, soon: soon)
+                try bytes.withUnsafeBytes { try walk.supply($0, for: cid) }
             case .entry(let entry):
                 try print(entry.name, entry.cid, entry.tsize)
             case .done:

@@ -12,7 +12,9 @@ struct TreeRestorerTests {
         var blocks: [CID: [UInt8]] = [:]
 
         func block(_ cid: CID) async throws -> [UInt8] {
-            guard let block = blocks[cid] else { throw VerificationError.wrongBytes(cid) }
+            guard let block = cid.identityData ?? blocks[cid] else {
+                throw VerificationError.wrongBytes(cid)
+            }
             return block
         }
 
@@ -28,6 +30,14 @@ struct TreeRestorerTests {
             var node = DagPBNode(links: [], data: [0x08, 0x01])
             node.links = entries.map { DagPBLink(cid: $1, name: Array($0.utf8), tsize: 1) }
             return try add(.dagPB, node.encoded())
+        }
+
+        /// A CID that holds the block it names.
+        func inlined(_ cid: CID) throws -> CID {
+            let block = blocks[cid] ?? []
+            return try block.withUnsafeBytes {
+                try BlockHasher(.identity).cid(version: .v1, codec: cid.codec, $0)
+            }
         }
 
         mutating func symlink(_ target: String) throws -> CID {
@@ -104,6 +114,36 @@ struct TreeRestorerTests {
         try await restore(root, blocks, in: place)
         #expect(place.names == ["out", "out/a", "out/d", "out/d/b", "out/l"])
         #expect(place.text("out/l") == "two")
+    }
+
+    @Test func anInlinedDirectoryHasAllItsEntries() async throws {
+        var blocks = Blocks()
+        let place = try TemporaryDirectory()
+        let empty = try blocks.inlined(blocks.file(""))
+        let inner = try blocks.directory([("a", empty), ("b", empty)])
+        let root = try blocks.directory([("d", blocks.inlined(inner)), ("e", empty)])
+        try await restore(blocks.inlined(root), blocks, in: place)
+        #expect(place.names == ["out", "out/d", "out/d/a", "out/d/b", "out/e"])
+    }
+
+    @Test func anInlinedFileOfSeveralBlocksIsWhole() async throws {
+        var blocks = Blocks()
+        let place = try TemporaryDirectory()
+        let chunks = try ["one", "two"].map { try blocks.file($0) }
+        var node = DagPBNode(links: [], data: [0x08, 0x02, 0x18, 0x06, 0x20, 0x03, 0x20, 0x03])
+        node.links = chunks.map { DagPBLink(cid: $0, name: [], tsize: 3) }
+        let file = try blocks.add(.dagPB, node.encoded())
+        let root = try blocks.directory([("f", blocks.inlined(file))])
+        try await restore(root, blocks, in: place)
+        #expect(place.text("out/f") == "onetwo")
+    }
+
+    @Test func aSymlinkTargetWithANulIsRefused() async throws {
+        var blocks = Blocks()
+        let root = try blocks.directory([("l", blocks.symlink("a\0b"))])
+        let place = try TemporaryDirectory()
+        await #expect(throws: IOError.self) { try await restore(root, blocks, in: place) }
+        #expect(place.names.isEmpty)
     }
 
     @Test func aMissingBlockLeavesNothingBehind() async throws {

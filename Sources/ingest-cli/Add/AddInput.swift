@@ -93,9 +93,10 @@ struct AddInput {
 
     /// The last name of an argument, found on disk where the argument does not say it (`.`, `..`).
     static func tree(_ argument: String) throws -> Tree {
-        let last = argument.split(separator: "/").last.map(String.init) ?? ""
-        if last != "" && last != "." && last != ".." {
-            return Tree(argument: argument, name: Array(last.utf8))
+        // By bytes: a mark that follows a slash makes one character of both.
+        let last = argument.utf8.split(separator: UInt8(ascii: "/")).last.map(Array.init) ?? []
+        if !["", ".", ".."].contains(where: { $0.utf8.elementsEqual(last) }) {
+            return Tree(argument: argument, name: last)
         }
         guard let resolved = realpath(argument, nil) else {
             throw IOError.current("find", argument)

@@ -116,10 +116,11 @@ final class TreeWalk {
     }
 
     private static func loadTarget(of argument: String) throws -> [UInt8] {
-        let slash = argument.lastIndex(of: "/")
-        let parent = slash.map { $0 == argument.startIndex ? "/" : String(argument[..<$0]) } ?? "."
-        let name = slash.map { argument[argument.index(after: $0)...] } ?? argument[...]
-        return try Directory(parent).loadLinkTarget(Array(name.utf8))
+        let bytes = argument.utf8
+        let slash = bytes.lastIndex(of: UInt8(ascii: "/"))
+        let parent = slash.map { $0 == bytes.startIndex ? "/" : String(argument[..<$0]) } ?? "."
+        let name = slash.map { bytes[bytes.index(after: $0)...] } ?? bytes[...]
+        return try Directory(parent).loadLinkTarget(Array(name))
     }
 
     /// `nil` for an entry that is left out.

@@ -19,6 +19,9 @@ extension Directory {
     }
 
     func createSymlink(_ name: [UInt8], target: [UInt8]) throws(IOError) {
+        guard !target.contains(0) else {
+            throw IOError("create symlink", shown(name), .system(EINVAL))
+        }
         let result = withName(name) { name in
             withName(target) { symlinkat($0, file.number, name) }
         }

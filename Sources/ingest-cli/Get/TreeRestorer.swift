@@ -81,12 +81,10 @@ final class TreeRestorer {
         var walk = try FileWalk(root: cid)
         // A dag-pb leaf is asked for before it is announced, so its block is here already.
         var held = (cid: cid, block: block)
-        var isFirst = true
         while true {
             switch try walk.next() {
             case .needBlock(let wanted):
-                if !isFirst { held = (wanted, try await source.block(wanted)) }
-                isFirst = false
+                if wanted != held.cid { held = (wanted, try await source.block(wanted)) }
                 try held.block.withUnsafeBytes { try walk.supply($0, for: wanted) }
             case .leaf(let leaf):
                 if leaf.cid != held.cid { held = (leaf.cid, try await source.block(leaf.cid)) }
@@ -188,7 +186,8 @@ final class TreeRestorer {
 
     private static func walk(_ cid: CID, _ block: [UInt8]) throws -> DirectoryWalk {
         var walk = DirectoryWalk(root: cid)
-        if case .needBlock = try walk.next() {
+        // A CID that holds its block asks for none: the first step is the first entry already.
+        if cid.identityData == nil, case .needBlock = try walk.next() {
             try block.withUnsafeBytes { try walk.supply($0, for: cid) }
         }
         return walk

@@ -113,7 +113,12 @@ struct SourceUpload {
                     retries: retries, isWatched: bar.isShown
                 ).run()
                 let root = try await body.finish(answer)
-                try memory?.remove()
+                do {
+                    try memory?.remove()
+                } catch {
+                    // It is stored all the same.
+                    Console.shared.printError("ingest-cli: notes of this upload stay: \(error)")
+                }
                 try Self.check(answer, is: root.cid)
                 return root
             }
