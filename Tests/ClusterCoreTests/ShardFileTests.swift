@@ -122,6 +122,48 @@ struct ShardFileTests {
         #expect(store.copies.count == 1)
     }
 
+    @Test func aShardThatWasCutHidesNoBlocksOfOthersAndIsReplacedWhenItComesAgain() async throws {
+        let (cut, kept) = (try StoreFixture.block("cut"), try StoreFixture.block("kept"))
+        for (number, block) in [cut, kept].enumerated() {
+            let staged = try await fixture.stage([block], upload: "u\(number)")
+            _ = try store.install(staged, generation: 0)
+            try store.makeReadable([ShardCopyID(shard: staged.cid, generation: 0)])
+        }
+        // The next look begins with the shard of this one.
+        let location = try #require(try store.locate(cut.cid))
+        let end = try FileDescriptor(location.file.path, for: .update)
+        try end.truncate(to: 60)
+        #expect(try fixture.read(kept.cid) == kept.bytes)
+        #expect(throws: (any Error).self) { try store.locate(cut.cid) }
+        #expect(try fixture.read(kept.cid) == kept.bytes)
+        let again = try await fixture.stage([cut], upload: "again")
+        #expect(try store.install(again, generation: 0) == false)
+        #expect(try fixture.read(cut.cid) == cut.bytes)
+    }
+
+    @Test func anIndexThatPointsAnywhereIsDamageAndNoCrash() async throws {
+        let block = try StoreFixture.block("lost")
+        let staged = try await fixture.stage([block])
+        _ = try store.install(staged, generation: 0)
+        try store.makeReadable([ShardCopyID(shard: staged.cid, generation: 0)])
+        let path = try #require(try store.locate(block.cid)).file.path
+        let file = try FileDescriptor(path, for: .update)
+        // The last field of the last row, of one of the shard's two blocks.
+        let byteCount = try file.loadByteCount()
+        for bytes in [[UInt8](repeating: 0xff, count: 8), [0, 0, 0, 0, 0, 0, 0, 0x7f]] {
+            try file.writeAll(bytes, at: byteCount - 8)
+            var damage = 0
+            for cid in [block.cid, staged.cid] {
+                do {
+                    _ = try store.locate(cid)
+                } catch is ShardFileError {
+                    damage += 1
+                }
+            }
+            #expect(damage == 1)
+        }
+    }
+
     @Test func aSecondCopyOfOneGenerationIsDroppedAndALaterOneIsAnother() async throws {
         let blocks = [try StoreFixture.block("same")]
         let first = try await fixture.stage(blocks, upload: "a")

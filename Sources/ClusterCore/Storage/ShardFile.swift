@@ -49,7 +49,7 @@ package final class ShardFile: Sendable {
         } catch {
             throw ShardFileError.damaged(path: path, "\(error)")
         }
-        let indexOffset = Int(header.indexOffset)
+        let indexOffset = Int(clamping: header.indexOffset)
         guard indexOffset > 0, indexOffset < byteCount else {
             throw ShardFileError.truncated(path: path, byteCount: byteCount, expected: indexOffset)
         }
@@ -82,12 +82,11 @@ package final class ShardFile: Sendable {
             try file.readAll(into: space, at: indexOffset + Int(offset))
         }
         guard let offset = found else { return nil }
-        let start = Int(header.dataOffset) + Int(offset)
-        let end = Int(header.dataOffset + header.dataByteCount)
-        guard start < end else {
+        guard offset < header.dataByteCount else {
             throw ShardFileError.damaged(path: path, "the index points beyond the blocks")
         }
-        return try readSectionHead(at: start, end: end)
+        let start = Int(header.dataOffset) + Int(offset)
+        return try readSectionHead(at: start, end: payloadRange.upperBound)
     }
 
     private func readSectionHead(at start: Int, end: Int) throws -> BlockLocation {
@@ -100,6 +99,9 @@ package final class ShardFile: Sendable {
                 contentByteCount = try Varint.decode(bytes, at: &position)
                 let cidStart = position
                 cid = try CID.decode(bytes, at: &position)
+                guard contentByteCount <= UInt64(end - start) else {
+                    throw ShardFileError.damaged(path: path, "a section at \(start) is too long")
+                }
                 let blockByteCount = Int(contentByteCount) - (position - cidStart)
                 guard blockByteCount >= 0, start + position + blockByteCount <= end else {
                     throw ShardFileError.damaged(path: path, "a section at \(start) is too long")

@@ -360,20 +360,40 @@ package final class ShardStore: Sendable {
     package func locate(_ cid: CID) throws -> BlockLocation? {
         let key = CatalogueKey.key(of: cid)
         let lastHit = state.withLock { $0.lastHit }
-        if let lastHit, let location = try locate(cid, in: lastHit) { return location }
+        var failure: (any Error)?
+        if let lastHit, let location = locate(cid, in: lastHit, &failure) { return location }
+        if failure != nil { state.withLock { $0.lastHit = nil } }
         guard let catalogue = catalogueBox.withLock({ $0 }) else { return nil }
-        for serial in try catalogue.candidates(for: key) where serial != lastHit {
-            if let location = try locate(cid, in: serial) {
+        let candidates = try catalogue.candidates(for: key)
+        // The last one may not have the block at all.
+        if let lastHit, !candidates.contains(lastHit) { failure = nil }
+        for serial in candidates where serial != lastHit {
+            if let location = locate(cid, in: serial, &failure) {
                 state.withLock { $0.lastHit = serial }
                 return location
             }
         }
+        if let failure { throw failure }
         return nil
     }
 
-    private func locate(_ cid: CID, in serial: UInt32) throws -> BlockLocation? {
-        guard let file = try file(serial) else { return nil }
-        return try file.locate(cid)
+    /// - Parameter failure: Set when the copy cannot be read: another one may have the block as well.
+    private func locate(
+        _ cid: CID, in serial: UInt32, _ failure: inout (any Error)?
+    ) -> BlockLocation? {
+        do {
+            return try file(serial)?.locate(cid)
+        } catch {
+            if error is ShardFileError || (error as? IOError)?.isDamage == true {
+                state.withLock { state in
+                    state.open[serial] = nil
+                    state.recency.removeAll { $0 == serial }
+                    if state.copies[serial] != nil { state.damaged.insert(serial) }
+                }
+            }
+            failure = error
+            return nil
+        }
     }
 
     /// An open file of a copy, or `nil` when it is not here.

@@ -39,7 +39,10 @@ struct ContentRoute: Sendable {
             }
         }
         response.headers[.eTag] = etag
-        response.headers[.cacheControl] = "public, max-age=29030400, immutable"
+        // What a token was needed for is not for everyone (RFC 9111, section 3.5).
+        let whose = request.headers[.authorization] == nil ? "public" : "private"
+        response.headers[.cacheControl] = "\(whose), max-age=29030400, immutable"
+        response.headers[.vary] = "Accept"
         response.headers[.init("X-Content-Type-Options")!] = "nosniff"
         response.headers[.init("X-Ipfs-Path")!] = request.head.path.map {
             String($0.prefix { $0 != "?" })

@@ -142,6 +142,11 @@ struct BlockPrefetcher {
         }
         let fetch = underWay[index].fetch
         underWay.removeFirst(index + 1)
-        return try await fetch.value()
+        do {
+            return try await fetch.value()
+        } catch BlockReadError.notFound {
+            // Nodes of a cluster DAG are made, not stored.
+            return try await reader.block(cid)
+        }
     }
 }

@@ -36,7 +36,10 @@ struct FileStream {
             case .needBlock(let cid):
                 try await supply(cid)
             case .leaf(let leaf):
-                blocks.expect([leaf.cid] + walk.lookahead(BlockPrefetcher.windowBlockCount))
+                let ahead = walk.lookahead(BlockPrefetcher.windowBlockCount)
+                let isHeld = lastSupplied?.cid == leaf.cid
+                // What is here must not take a place in the window that nobody empties.
+                blocks.expect(isHeld ? ahead : [leaf.cid] + ahead)
                 let block = try await heldOrFetched(leaf.cid)
                 let wanted = try block.withUnsafeReadableBytes { try leaf.wantedRange(in: $0) }
                 return block.getSlice(
