@@ -139,9 +139,12 @@ struct Daemon: Sendable {
             places.continuation.yield(place())
         }
         services += [
-            PeerService(peer: peer, places: places.stream, work: workBesides) {
-                ready.continuation.finish()
-            },
+            PeerService(
+                peer: peer, places: places.stream, work: workBesides,
+                beforeLeaving: { [etcd = cluster?.managed, peer] in
+                    try await etcd?.leave(by: peer.driver)
+                },
+                whenReady: { ready.continuation.finish() }),
             WaitingService(until: ready.stream, then: application),
         ]
         var settings = ServiceGroupConfiguration(
@@ -245,6 +248,8 @@ private struct PeerService: Service {
     let places: AsyncStream<PeerPlace>
     /// Done once the peer is ready.
     let work: @Sendable () async throws -> Void
+    /// Done when others have removed the peer.
+    let beforeLeaving: @Sendable () async throws -> Void
     let whenReady: @Sendable () -> Void
 
     func run() async throws {
@@ -253,9 +258,8 @@ private struct PeerService: Service {
                 var known = places.makeAsyncIterator()
                 // The wait also ends when the group does.
                 guard let place = await known.next() else { return }
-                try await peer.run(at: place, besides: work) {
-                    whenReady()
-                }
+                try await peer.run(
+                    at: place, besides: work, whenReady: whenReady, beforeLeaving: beforeLeaving)
             } catch is CancellationError {}
         }
     }

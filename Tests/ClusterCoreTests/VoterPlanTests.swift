@@ -141,6 +141,31 @@ import Testing
         #expect(try world.settle() == [2, 1])
     }
 
+    @Test(arguments: [(2, 1), (3, 1), (4, 3), (6, 5)])
+    func whoDecidesAndLeavesHasOthersVoteFirst(peers: Int, voters: Int) throws {
+        var world = try World(peers: peers)
+        _ = try world.settle()
+        try world.leave(1)
+        _ = try world.settle()
+        world.members.removeAll { $0.id == 1 }
+        #expect(world.voterCount == voters)
+    }
+
+    /// etcd lets a voter go only where the rest has a quorum: with one down, that one has to go first.
+    @Test func aStrayThatEtcdKeepsHindersNoOtherStep() throws {
+        var world = try World(peers: 3)
+        _ = try world.settle()
+        let leaving = try #require(world.members.first { $0.id == 2 })
+        world.candidates.removeAll { leaving.peerURLs.contains($0.peerURL) }
+        let dead = try #require(world.candidates.last)
+        world.candidates[1].isUp = false
+        #expect(world.next == .remove(leaving))
+        let other = VoterPlan.next(
+            members: world.members, candidates: world.candidates, own: 1, keeping: [2])
+        let member = world.members.first { $0.peerURLs.contains(dead.peerURL) }
+        #expect(other == member.map(VoterStep.remove))
+    }
+
     @Test func everyOrderOfJoiningAndLeavingEndsWell() throws {
         var random = SeededGenerator(seed: 7)
         for _ in 0..<300 {

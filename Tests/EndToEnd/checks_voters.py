@@ -113,6 +113,58 @@ def a_kill_at_any_moment_of_joining_or_leaving_ends_well(bench):
         bench.note = '%d kills' % rounds
 
 
+def voters_removed_in_a_row_leave_the_others_able_to_write(bench):
+    """Each goes only when those that stay can agree without it."""
+    with VotingCluster(bench) as cluster:
+        cluster.expect_voters(3)
+        cluster.gives_up_copies = True
+        leave(bench, cluster, cluster.peers[1:])
+        cluster.add({'small': b'one of three is left'})
+        cluster.expect_voters(1)
+
+
+def the_only_voter_hands_over_before_it_leaves(bench):
+    with VotingCluster(bench, peers=2) as cluster:
+        cluster.gives_up_copies = True
+        only, = cluster.expect_voters(1)
+        leave(bench, cluster, [peer for peer in cluster.peers if peer.id == only])
+        cluster.add({'small': b'the only voter has left'})
+        voter, = cluster.expect_voters(1)
+        expect(voter == cluster.peers[0].id, 'the one who votes is %s', voter)
+
+
+def a_voter_removed_while_another_is_dead_votes_on_until_that_is_back(bench):
+    with VotingCluster(bench) as cluster:
+        cluster.expect_voters(3)
+        cluster.gives_up_copies = True
+        stays, dead, leaving = cluster.peers
+        dead.kill()
+        Client(bench, stays.api).run('peers', 'rm', leaving.id, '--accept-loss')
+        expect_in_time(lambda: None if 'votes on' in leaving.log_text else 'it does not say that it votes on')
+        cluster.add({'small': b'one is dead, one is leaving'})
+        dead.spawn()
+        dead.wait_until_listening()
+        expect_gone(leaving)
+        cluster.peers.remove(leaving)
+        cluster.add({'small': b'one has left'})
+        cluster.expect_agreement()
+
+
+def leave(bench, cluster, peers):
+    """Removes peers one right after the other."""
+    stays = next(peer for peer in cluster.peers if peer not in peers)
+    for peer in peers:
+        Client(bench, stays.api).run('peers', 'rm', peer.id, '--accept-loss')
+    for peer in peers:
+        expect_gone(peer)
+        cluster.peers.remove(peer)
+
+
+def expect_gone(peer):
+    peer.wait()
+    peer.is_meant_to_run = False
+
+
 def a_voter_that_lost_its_etcd_joins_anew(bench):
     with VotingCluster(bench) as cluster:
         cluster.expect_voters(3)
@@ -394,7 +446,9 @@ def decisions_are_explained_again_and_planned_ahead(bench):
 CHECKS = [
     decisions_are_explained_again_and_planned_ahead,
     three_peers_vote_and_a_fourth_stores_only, the_death_of_the_leading_machine_stops_writing_only_for_a_moment,
-    a_kill_at_any_moment_of_joining_or_leaving_ends_well, a_voter_that_lost_its_etcd_joins_anew,
+    a_kill_at_any_moment_of_joining_or_leaving_ends_well, voters_removed_in_a_row_leave_the_others_able_to_write,
+    the_only_voter_hands_over_before_it_leaves,
+    a_voter_removed_while_another_is_dead_votes_on_until_that_is_back, a_voter_that_lost_its_etcd_joins_anew,
     an_etcd_that_dies_is_started_again, an_etcd_that_has_used_up_its_quota_is_cleaned_and_written_again,
     a_full_disk_gets_back_what_was_kept_for_etcd, who_may_not_join_is_told_why,
     a_stranger_gets_an_alert_and_no_byte_from_any_port_of_a_cluster,

@@ -219,7 +219,10 @@ class VotingPeer(Peer):
 
     @property
     def last_words(self):
-        words = [*super().last_words, 'etcd: %s\n' % (self.etcd_pids or 'does not run')]
+        if self._last_words:
+            return self._last_words
+        first, *words = super().last_words
+        words.insert(0, '%s; its etcd %s\n' % (first.rstrip(), 'runs' if self.etcd_pids else 'does not run'))
         for path in sorted(self.directory.glob('etcd/log*')):
             with contextlib.suppress(OSError):
                 words += ['%s: %s\n' % (path.name, line[:500]) for line in path.read_text(errors='replace').splitlines()[-6:]]

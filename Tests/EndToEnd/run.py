@@ -76,7 +76,10 @@ class Bench:
 
     @property
     def logs(self):
-        return ''.join('    | %s' % line for daemon in self._daemons for line in ''.join(daemon.last_words).splitlines(keepends=True))
+        # Who runs comes first: whoever shows only the beginning of this shows the most important.
+        words = [daemon.last_words for daemon in self._daemons]
+        text = ''.join(first for first, *_ in words) + ''.join(line for lines in words for line in lines)
+        return ''.join('    | %s' % line for line in text.splitlines(keepends=True))
 
 
 def perform(check, options):

@@ -6,8 +6,12 @@ import Pinset
 extension LocalPeer {
     /// Shows others that this peer is there, and takes back what they said of it meanwhile.
     ///
-    /// - Parameter held: Resolved once nobody else can live under this identity.
-    func stayAlive(at place: PeerPlace, _ held: OneShot<Void>) async throws {
+    /// - Parameters:
+    ///   - held: Resolved once nobody else can live under this identity.
+    ///   - removed: Resolved when this peer is a member no longer.
+    func stayAlive(
+        at place: PeerPlace, _ held: OneShot<Void>, _ removed: OneShot<Void>
+    ) async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask {
                 let address = place.addresses.first ?? ""
@@ -24,7 +28,7 @@ extension LocalPeer {
                     let isMember = try await self.driver.read { [id = self.id] in
                         $0.peer(id) != nil
                     }
-                    guard isMember || !self.isReady else { throw PeerRemoved(peer: self.id) }
+                    if !isMember, self.isReady { removed.resolve(.success(())) }
                 }
             }
         }

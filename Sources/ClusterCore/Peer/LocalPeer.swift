@@ -75,15 +75,18 @@ package final class LocalPeer: Sendable {
     ///   - place: Where this peer is, for the others.
     ///   - work: Done beside the rest once the peer is ready, until it is cancelled.
     ///   - whenReady: Called once the peer can take uploads and answer reads.
+    ///   - beforeLeaving: What a peer that others have removed still does, while it applies the log.
+    /// - Throws: `PeerRemoved` when others have removed this peer, and what the log ends with.
     package func run(
         at place: PeerPlace, besides work: @escaping @Sendable () async throws -> Void = {},
-        whenReady: @escaping @Sendable () async throws -> Void
+        whenReady: @escaping @Sendable () async throws -> Void,
+        beforeLeaving: @escaping @Sendable () async throws -> Void = {}
     ) async throws {
-        let held = OneShot<Void>()
+        let (held, removed) = (OneShot<Void>(), OneShot<Void>())
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await self.applyLog() }
-                group.addTask { try await self.stayAlive(at: place, held) }
+                group.addTask { try await self.stayAlive(at: place, held, removed) }
                 group.addTask {
                     // Before anything is said or removed in this peer's name.
                     let reminder = Task { try await self.sayWhatIsAwaited() }
@@ -93,12 +96,17 @@ package final class LocalPeer: Sendable {
                     try await self.start(at: place)
                     self.started.withLock { $0 = true }
                     try await whenReady()
-                    try await withThrowingDiscardingTaskGroup { loops in
-                        loops.addTask { try await self.reconciler.run() }
-                        loops.addTask { try await self.reportCapacity() }
-                        loops.addTask { try await self.reportLostPeers() }
-                        loops.addTask { try await self.keepHistory() }
-                        loops.addTask { try await work() }
+                    do {
+                        try await self.takePart(until: removed, besides: work)
+                    } catch {
+                        // What is done for a member may have been refused first.
+                        let isMember = try await self.driver.read { [id = self.id] in
+                            $0.peer(id) != nil
+                        }
+                        guard !isMember, !Task.isCancelled else { throw error }
+                        self.started.withLock { $0 = false }
+                        try await beforeLeaving()
+                        throw PeerRemoved(peer: self.id)
                     }
                 }
                 // Whichever ends first ends the peer; a failure of the log must not leave it half
@@ -110,6 +118,23 @@ package final class LocalPeer: Sendable {
             // Whoever was cut off in the middle of something says so in its own way.
             if Task.isCancelled { throw CancellationError() }
             throw error
+        }
+    }
+
+    /// What a member does, until it is none.
+    private func takePart(
+        until removed: OneShot<Void>, besides work: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        try await withThrowingDiscardingTaskGroup { loops in
+            loops.addTask { try await self.reconciler.run() }
+            loops.addTask { try await self.reportCapacity() }
+            loops.addTask { try await self.reportLostPeers() }
+            loops.addTask { try await self.keepHistory() }
+            loops.addTask { try await work() }
+            loops.addTask {
+                try await removed.value(ifCancelled: .closed(cause: "the daemon is stopping"))
+                throw PeerRemoved(peer: self.id)
+            }
         }
     }
 

@@ -54,6 +54,30 @@ package struct EtcdSettings: Sendable {
         get throws { try FileSystem.loadStatus(memberDirectory + "/member/wal") != nil }
     }
 
+    /// Whether a member ran in this very directory since the machine was started. Then no copy of it can
+    /// run: the lock on the data directory keeps other processes out of it, and a copy is another one.
+    var isWhereItRan: Bool {
+        get throws {
+            guard let place = try place, try FileSystem.loadStatus(placePath) != nil else {
+                return false
+            }
+            return try FileSystem.loadFile(placePath) == Array(place.utf8)
+        }
+    }
+
+    private var placePath: String { directory + "/place" }
+
+    /// Tells the directory from its copies, for as long as the kernel runs; `nil` where it does not say.
+    private var place: String? {
+        get throws {
+            guard let status = try FileSystem.loadStatus(directory),
+                let boot = try? String(
+                    contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
+            else { return nil }
+            return "\(status.device) \(status.inode) \(boot)"
+        }
+    }
+
     /// Removes what a member had that is one no longer.
     func removeData() throws {
         try FileManager.default.removeItem(atPath: memberDirectory)
@@ -94,6 +118,7 @@ package struct EtcdSettings: Sendable {
             try FileSystem.saveFile(
                 directory + "/" + name, Array(text.utf8), permissions: 0o600)
         }
+        if let place = try place { try FileSystem.saveFile(placePath, Array(place.utf8)) }
         let former = logPath + ".former"
         try FileSystem.removeFile(former)
         if try FileSystem.loadStatus(logPath) != nil {

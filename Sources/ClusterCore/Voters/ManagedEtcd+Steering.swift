@@ -15,7 +15,50 @@ extension ManagedEtcd {
 
     /// Says that this peer can have a vote, and decides when its member leads, until the task is cancelled.
     package func steer(by driver: PinsetDriver) async throws {
-        var isKnown = false
+        try await steer(by: driver, isLeaving: false)
+    }
+
+    /// Gives up this peer's vote after it was removed from the cluster. Until the others can agree without
+    /// it, its member votes on, and where it leads, this peer goes on deciding who votes.
+    package func leave(by driver: PinsetDriver) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.steer(by: driver, isLeaving: true) }
+            group.addTask { try await self.giveUpVote() }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func giveUpVote() async throws {
+        var lookCount = 0
+        while try settings.hasData, !(await isGone()) {
+            do {
+                let members = try await client.listMembers(at: settings.clientURL)
+                let own = members.first { $0.peerURLs.contains(settings.memberURL) }
+                if let own, members.contains(where: { !$0.isLearner && $0.id != own.id }) {
+                    // Refused where the rest would have no quorum.
+                    try await client.remove(own.id)
+                    continue
+                }
+            } catch let error as EtcdError {
+                log.debug("the vote is not given up", metadata: ["error": "\(error)"])
+            }
+            if lookCount.isMultiple(of: Self.toldFailureCount) {
+                log.log(
+                    level: lookCount == 0 ? .notice : .warning,
+                    """
+                    this peer was removed from the cluster, but votes on until the others can agree \
+                    without it; start those that are down, or remove them too
+                    """)
+            }
+            lookCount += 1
+            try await Task.sleep(for: Self.interval)
+        }
+    }
+
+    private func steer(by driver: PinsetDriver, isLeaving: Bool) async throws {
+        var isKnown = isLeaving
+        var kept: Set<UInt64> = []
         var failureCount = 0
         func note(_ error: any Error) {
             failureCount += 1
@@ -31,12 +74,22 @@ extension ManagedEtcd {
                     isKnown = true
                 }
                 if let member = try await leadingMember(),
-                    let step = try await nextStep(by: driver, own: member)
+                    let step = try await nextStep(by: driver, own: member, keeping: kept)
                 {
                     // A member writes down what is committed with what comes next: killed before, it
                     // would not know of its vote. Also where the answer is lost.
                     if case .promote = step { isKnown = false }
-                    try await Self.take(step, through: client)
+                    do {
+                        try await Self.take(step, through: client)
+                    } catch let error as EtcdError {
+                        guard case .refused = error, case .remove(let stray) = step else {
+                            throw error
+                        }
+                        // What comes after it may be what the others need to do without it.
+                        note(error)
+                        kept.insert(stray.id)
+                        continue
+                    }
                     log.notice("changed who votes", metadata: ["step": "\(step)"])
                     if !isKnown { continue }
                 }
@@ -46,6 +99,7 @@ extension ManagedEtcd {
             } catch let error as LogError where error.isPassing {
                 note(error)
             }
+            kept.removeAll()
             try await Task.sleep(for: Self.steeringInterval)
         }
     }
@@ -76,7 +130,7 @@ extension ManagedEtcd {
     }
 
     private func nextStep(
-        by driver: PinsetDriver, own: UInt64
+        by driver: PinsetDriver, own: UInt64, keeping kept: Set<UInt64>
     ) async throws -> VoterStep? {
         let members = try await client.listMembers(at: settings.clientURL)
         let found = try await client.range(EtcdRange(.beginning(keys.voters)))
@@ -97,7 +151,8 @@ extension ManagedEtcd {
                     peer: record.peer, peerURL: String(decoding: keyValue.value, as: UTF8.self),
                     isUp: record.status == .up && !record.isDraining))
         }
-        return VoterPlan.next(members: members, candidates: candidates, own: own)
+        return VoterPlan.next(
+            members: members, candidates: candidates, own: own, keeping: kept)
     }
 
     /// - Throws: `EtcdError` also when a member that was to get a vote does not answer.

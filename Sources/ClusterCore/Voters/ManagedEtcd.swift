@@ -11,7 +11,7 @@ import Synchronization
 /// where the voters are. RFC 0008 has the states.
 package final class ManagedEtcd: Sendable {
     /// Time between two looks at who the members are.
-    private static let interval = Duration.seconds(1)
+    static let interval = Duration.seconds(1)
     /// Looks without any answer after which nobody is taken to be there: between two leaders etcd does not
     /// answer either.
     private static let silentLimit = 3
@@ -115,7 +115,7 @@ package final class ManagedEtcd: Sendable {
     // MARK: The member's life
 
     private func live() async throws {
-        if try settings.hasData { await waitForOtherLife() }
+        if try settings.hasData, try !settings.isWhereItRan { await waitForOtherLife() }
         var backoff = Backoff()
         while !Task.isCancelled {
             let start = ContinuousClock.now
@@ -228,7 +228,7 @@ package final class ManagedEtcd: Sendable {
         }
     }
 
-    private func isGone() async -> Bool {
+    func isGone() async -> Bool {
         await Self.isGone(
             settings.memberURL, say: client.endpoints.filter { $0 != settings.clientURL },
             through: client, keys, log)

@@ -46,19 +46,28 @@ package enum VoterPlan {
     /// - Parameters:
     ///   - members: As etcd lists them.
     ///   - candidates: Members of the cluster that run an etcd.
-    ///   - own: The member of the peer that decides: it leads, and does not remove itself.
+    ///   - own: The member of the peer that decides: it leads, and does not remove itself. One that is no
+    ///     candidate is about to leave, and is not counted.
+    ///   - kept: Members that etcd would not let go just now.
     package static func next(
-        members: [EtcdMember], candidates: [VoterCandidate], own: UInt64
+        members: [EtcdMember], candidates: [VoterCandidate], own: UInt64,
+        keeping kept: Set<UInt64> = []
     ) -> VoterStep? {
         let ordered = candidates.sorted { $0.peer < $1.peer }
         func candidate(of member: EtcdMember) -> VoterCandidate? {
             ordered.first { member.peerURLs.contains($0.peerURL) }
         }
         // Who was removed from the cluster, or has moved, votes no longer.
-        if let stray = members.first(where: { $0.id != own && candidate(of: $0) == nil }) {
-            return .remove(stray)
+        let stray = members.first {
+            $0.id != own && !kept.contains($0.id) && candidate(of: $0) == nil
         }
-        let voters = members.filter { !$0.isLearner }
+        if let stray { return .remove(stray) }
+        let voters = members.filter { member in
+            // One whose address has changed is a candidate by its name.
+            let isLeaving =
+                member.id == own && !ordered.contains { $0.peer.description == member.name }
+            return !member.isLearner && !isLeaving
+        }
         let wanted = wantedCount(candidates: ordered.count)
         let free = ordered.filter { candidate in
             // Whoever decides is a member, also where its address is no longer the one it votes under.
