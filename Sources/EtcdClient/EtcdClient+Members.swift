@@ -55,9 +55,24 @@ extension EtcdClient {
             "/v3/cluster/member/promote", MemberMessage(member), timeout: timeout)
     }
 
-    package func remove(_ member: UInt64, timeout: Duration = .seconds(5)) async throws {
+    /// - Parameter asked: The base URL of the one to ask: whether a member is there, it judges by its own
+    ///   connections; `nil` for any.
+    package func remove(
+        _ member: UInt64, at asked: String? = nil, timeout: Duration = .seconds(5)
+    ) async throws {
         let _: EmptyAnswer = try await call(
-            "/v3/cluster/member/remove", MemberMessage(member), timeout: timeout)
+            "/v3/cluster/member/remove", MemberMessage(member), timeout: timeout, at: asked)
+    }
+
+    /// Has another member lead.
+    ///
+    /// - Parameter leader: The base URL of the one that leads.
+    package func lead(
+        by member: UInt64, at leader: String, timeout: Duration = .seconds(5)
+    ) async throws {
+        let _: EmptyAnswer = try await call(
+            "/v3/maintenance/transfer-leadership", LeaderMessage(targetID: String(member)),
+            timeout: timeout, at: leader)
     }
 
     /// Asks one member about itself.
@@ -115,6 +130,10 @@ private struct MemberMessage: Encodable {
     enum CodingKeys: String, CodingKey {
         case id = "ID"
     }
+}
+
+private struct LeaderMessage: Encodable {
+    var targetID: String
 }
 
 private struct AlarmMessage: Encodable {

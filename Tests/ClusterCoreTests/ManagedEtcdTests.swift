@@ -37,7 +37,7 @@ import Testing
     private func isGone(say others: CannedServer...) async -> Bool {
         let urls = others.map(\.url)
         return await ManagedEtcd.isGone(
-            Self.place, say: urls, through: EtcdClient(endpoints: urls),
+            "own", Self.place, say: urls, through: EtcdClient(endpoints: urls),
             EtcdLogKeys(namespace: "test"), Logger.silent)
     }
 
@@ -48,6 +48,11 @@ import Testing
     @Test func aMemberThatIsListedIsNotGone() async throws {
         let other = try await member(listing: Self.list(Self.member(name: "own")))
         #expect(await !isGone(say: other))
+    }
+
+    @Test func aMemberThatIsListedAtItsFormerAddressIsNotGone() async throws {
+        let former = #"{"ID": "5", "name": "own", "peerURLs": ["https://former:1"]}"#
+        #expect(await !isGone(say: try await member(listing: Self.list(former))))
     }
 
     /// It may be behind, and list who was a member before.
@@ -76,7 +81,7 @@ import Testing
         let client = EtcdClient(endpoints: [leader.url])
         await #expect(throws: EtcdError.self) {
             try await ManagedEtcd.take(
-                .promote(learner(at: "http://127.0.0.1:9")), through: client)
+                .promote(learner(at: "http://127.0.0.1:9")), through: client, at: leader.url)
         }
         #expect(leader.paths.isEmpty)
     }
@@ -88,7 +93,7 @@ import Testing
         }
         try await ManagedEtcd.take(
             .promote(self.learner(at: learner.url)),
-            through: EtcdClient(endpoints: [leader.url]))
+            through: EtcdClient(endpoints: [leader.url]), at: leader.url)
         #expect(leader.paths == ["/v3/cluster/member/promote"])
     }
 }

@@ -96,6 +96,9 @@ def a_kill_at_any_moment_of_joining_or_leaving_ends_well(bench):
                 time.sleep(bench.random.uniform(0, 6))
                 if victim is not leaving:
                     victim.kill()
+                    # With one dead, whoever leaves may have to vote on.
+                    victim.spawn()
+                    victim.wait_until_listening()
                 leaving.wait()
                 leaving.is_meant_to_run = False
                 shutil.rmtree(leaving.directory)

@@ -113,7 +113,7 @@ struct EtcdLiveness: Sendable {
 
 /// A random number of one process's life. It begins the value of its key among the live ones; the address
 /// follows.
-package struct ProcessNonce: Sendable {
+package struct ProcessNonce: Equatable, Sendable {
     static let byteCount = 8
 
     let bytes: [UInt8]
@@ -121,6 +121,14 @@ package struct ProcessNonce: Sendable {
     package init() {
         var random = SystemRandomNumberGenerator()
         bytes = withUnsafeBytes(of: random.next(), Array.init)
+    }
+
+    /// In hexadecimal.
+    var text: String { Hexadecimal.text(bytes) }
+
+    init?(text: String) {
+        guard let bytes = Hexadecimal.bytes(text), bytes.count == Self.byteCount else { return nil }
+        self.bytes = bytes
     }
 
     /// Whether a live peer's key was made by this process.

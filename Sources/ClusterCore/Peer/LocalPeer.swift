@@ -132,6 +132,11 @@ package final class LocalPeer: Sendable {
             loops.addTask { try await self.keepHistory() }
             loops.addTask { try await work() }
             loops.addTask {
+                // Removed before anyone listened for it.
+                let isMember = try await self.driver.read { [id = self.id] in
+                    $0.peer(id) != nil
+                }
+                guard isMember else { throw PeerRemoved(peer: self.id) }
                 try await removed.value(ifCancelled: .closed(cause: "the daemon is stopping"))
                 throw PeerRemoved(peer: self.id)
             }

@@ -196,8 +196,10 @@ package final class Reconciler: Sendable {
     func release(_ copy: ShardCopyID) async throws {
         guard let lastClaim = store.release(copy) else { return }
         let isNeeded = try await driver.read { [peer] state in
+            // What a removed peer has is judged when it is a member again.
+            guard state.peer(peer) != nil else { return true }
             // One whose drop is pending goes with that, after the reads that have it open.
-            state.shard(copy.shard)?.copy(on: peer)?.generation == copy.generation
+            return state.shard(copy.shard)?.copy(on: peer)?.generation == copy.generation
                 || state.isDropPending(of: copy.shard, on: peer, above: copy.generation)
         }
         guard !isNeeded else { return wake() }

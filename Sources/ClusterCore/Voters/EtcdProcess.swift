@@ -54,15 +54,27 @@ package struct EtcdSettings: Sendable {
         get throws { try FileSystem.loadStatus(memberDirectory + "/member/wal") != nil }
     }
 
-    /// Whether a member ran in this very directory since the machine was started. Then no copy of it can
-    /// run: the lock on the data directory keeps other processes out of it, and a copy is another one.
-    var isWhereItRan: Bool {
+    /// Processes that ran a member in this very directory since the machine was started. They have ended:
+    /// the lock on the data directory keeps others out of it, and its copies are other directories.
+    var formerLives: [ProcessNonce] {
         get throws {
-            guard let place = try place, try FileSystem.loadStatus(placePath) != nil else {
-                return false
-            }
-            return try FileSystem.loadFile(placePath) == Array(place.utf8)
+            guard try FileSystem.loadStatus(placePath) != nil else { return [] }
+            let lines = String(decoding: try FileSystem.loadFile(placePath), as: UTF8.self)
+                .split(separator: "\n").map(String.init)
+            guard let place = try place, lines.first == place else { return [] }
+            return lines.dropFirst().compactMap(ProcessNonce.init(text:))
         }
+    }
+
+    /// As many as may be killed one right after the other.
+    private static let formerLimit = 16
+
+    /// Notes whose process runs a member here.
+    private func savePlace(of process: ProcessNonce) throws {
+        guard let place = try place else { return }
+        let lives = try formerLives.filter { $0 != process }.suffix(Self.formerLimit) + [process]
+        let text = ([place] + lives.map(\.text)).joined(separator: "\n")
+        try FileSystem.saveFile(placePath, Array(text.utf8), permissions: 0o600)
     }
 
     private var placePath: String { directory + "/place" }
@@ -74,7 +86,7 @@ package struct EtcdSettings: Sendable {
                 let boot = try? String(
                     contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
             else { return nil }
-            return "\(status.device) \(status.inode) \(boot)"
+            return "\(boot.trimmingCharacters(in: .newlines)) \(status.device) \(status.inode)"
         }
     }
 
@@ -110,7 +122,7 @@ package struct EtcdSettings: Sendable {
     }
 
     /// Starts the member.
-    func start(_ beginning: Beginning) async throws -> ChildProcess {
+    func start(_ beginning: Beginning, by process: ProcessNonce) async throws -> ChildProcess {
         guard let program = Self.program else { throw EtcdProcessError.notInstalled }
         try FileSystem.makeDirectory(directory, permissions: 0o700)
         let files = [("ca.pem", authority), ("cert.pem", certificate), ("key.pem", key)]
@@ -118,7 +130,7 @@ package struct EtcdSettings: Sendable {
             try FileSystem.saveFile(
                 directory + "/" + name, Array(text.utf8), permissions: 0o600)
         }
-        if let place = try place { try FileSystem.saveFile(placePath, Array(place.utf8)) }
+        try savePlace(of: process)
         let former = logPath + ".former"
         try FileSystem.removeFile(former)
         if try FileSystem.loadStatus(logPath) != nil {

@@ -23,26 +23,16 @@ extension ManagedEtcd {
     package func leave(by driver: PinsetDriver) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.steer(by: driver, isLeaving: true) }
-            group.addTask { try await self.giveUpVote() }
+            group.addTask { try await self.waitUntilGone() }
             try await group.next()
             group.cancelAll()
         }
     }
 
-    private func giveUpVote() async throws {
+    private func waitUntilGone() async throws {
         var lookCount = 0
-        while try settings.hasData, !(await isGone()) {
-            do {
-                let members = try await client.listMembers(at: settings.clientURL)
-                let own = members.first { $0.peerURLs.contains(settings.memberURL) }
-                if let own, members.contains(where: { !$0.isLearner && $0.id != own.id }) {
-                    // Refused where the rest would have no quorum.
-                    try await client.remove(own.id)
-                    continue
-                }
-            } catch let error as EtcdError {
-                log.debug("the vote is not given up", metadata: ["error": "\(error)"])
-            }
+        // The others may have lost their quorum since, and say nothing.
+        while try settings.hasData, !isRemoved.withLock(\.self), !(await isGone()) {
             if lookCount.isMultiple(of: Self.toldFailureCount) {
                 log.log(
                     level: lookCount == 0 ? .notice : .warning,
@@ -58,7 +48,6 @@ extension ManagedEtcd {
 
     private func steer(by driver: PinsetDriver, isLeaving: Bool) async throws {
         var isKnown = isLeaving
-        var kept: Set<UInt64> = []
         var failureCount = 0
         func note(_ error: any Error) {
             failureCount += 1
@@ -74,22 +63,12 @@ extension ManagedEtcd {
                     isKnown = true
                 }
                 if let member = try await leadingMember(),
-                    let step = try await nextStep(by: driver, own: member, keeping: kept)
+                    let step = try await nextStep(by: driver, own: member)
                 {
                     // A member writes down what is committed with what comes next: killed before, it
                     // would not know of its vote. Also where the answer is lost.
                     if case .promote = step { isKnown = false }
-                    do {
-                        try await Self.take(step, through: client)
-                    } catch let error as EtcdError {
-                        guard case .refused = error, case .remove(let stray) = step else {
-                            throw error
-                        }
-                        // What comes after it may be what the others need to do without it.
-                        note(error)
-                        kept.insert(stray.id)
-                        continue
-                    }
+                    try await Self.take(step, through: client, at: settings.clientURL)
                     log.notice("changed who votes", metadata: ["step": "\(step)"])
                     if !isKnown { continue }
                 }
@@ -99,7 +78,6 @@ extension ManagedEtcd {
             } catch let error as LogError where error.isPassing {
                 note(error)
             }
-            kept.removeAll()
             try await Task.sleep(for: Self.steeringInterval)
         }
     }
@@ -130,7 +108,7 @@ extension ManagedEtcd {
     }
 
     private func nextStep(
-        by driver: PinsetDriver, own: UInt64, keeping kept: Set<UInt64>
+        by driver: PinsetDriver, own: UInt64
     ) async throws -> VoterStep? {
         let members = try await client.listMembers(at: settings.clientURL)
         let found = try await client.range(EtcdRange(.beginning(keys.voters)))
@@ -151,12 +129,41 @@ extension ManagedEtcd {
                     peer: record.peer, peerURL: String(decoding: keyValue.value, as: UTF8.self),
                     isUp: record.status == .up && !record.isDraining))
         }
-        return VoterPlan.next(
+        var kept: Set<UInt64> = []
+        while let step = VoterPlan.next(
             members: members, candidates: candidates, own: own, keeping: kept)
+        {
+            guard case .remove(let member) = step,
+                !(await canAgree(members, without: member))
+            else { return step }
+            // What comes after it may be what the others need to do without it.
+            kept.insert(member.id)
+        }
+        return nil
+    }
+
+    /// Whether those with a vote would still have a quorum. etcd itself asks for that only where it believes
+    /// the one to go to be there.
+    private func canAgree(_ members: [EtcdMember], without gone: EtcdMember) async -> Bool {
+        guard !gone.isLearner else { return true }
+        let voters = members.filter { !$0.isLearner && $0.id != gone.id }
+        var answerCount = 0
+        for url in voters.compactMap(\.clientURLs.first) {
+            do {
+                if try await client.status(of: url).leader != 0 { answerCount += 1 }
+            } catch {
+                log.debug("a member does not answer", metadata: ["error": "\(error)"])
+            }
+        }
+        return answerCount * 2 > voters.count
     }
 
     /// - Throws: `EtcdError` also when a member that was to get a vote does not answer.
-    static func take(_ step: VoterStep, through client: EtcdClient) async throws {
+    ///
+    /// - Parameter leader: The base URL of the member that decides.
+    static func take(
+        _ step: VoterStep, through client: EtcdClient, at leader: String
+    ) async throws {
         switch step {
         case .addLearner(let candidate): try await client.addLearner(peerURL: candidate.peerURL)
         case .promote(let member):
@@ -166,7 +173,8 @@ extension ManagedEtcd {
             }
             _ = try await client.status(of: url)
             try await client.promote(member.id)
-        case .remove(let member): try await client.remove(member.id)
+        case .remove(let member): try await client.remove(member.id, at: leader)
+        case .handOver(let member): try await client.lead(by: member.id, at: leader)
         }
     }
 

@@ -26,6 +26,8 @@ package final class ManagedEtcd: Sendable {
     private let cluster: String
     private let process: ProcessNonce
     private let file: Mutex<ClusterFile>
+    /// The member's own word, when it last ended, that it was removed.
+    let isRemoved = Mutex(false)
 
     /// - Parameters:
     ///   - namespace: Begins all keys, as for the log.
@@ -85,7 +87,7 @@ package final class ManagedEtcd: Sendable {
             beginning = .alone
         }
         client.use([settings.clientURL])
-        let child = try await settings.start(beginning)
+        let child = try await settings.start(beginning, by: process)
         defer { child.send(signal: SIGKILL) }
         var backoff = Backoff()
         while true {
@@ -115,7 +117,7 @@ package final class ManagedEtcd: Sendable {
     // MARK: The member's life
 
     private func live() async throws {
-        if try settings.hasData, try !settings.isWhereItRan { await waitForOtherLife() }
+        if try settings.hasData { await waitForOtherLife(than: try settings.formerLives) }
         var backoff = Backoff()
         while !Task.isCancelled {
             let start = ContinuousClock.now
@@ -135,23 +137,27 @@ package final class ManagedEtcd: Sendable {
     /// Waits until the others see no other process alive under this peer's ID: of a copied data directory
     /// and the one it was copied from, two members with one ID could each vote. Whoever is not alone is
     /// refused by name where it takes its own key; where nobody answers, nothing can be known.
-    private func waitForOtherLife() async {
+    ///
+    /// - Parameter former: Processes that ran the member in this very directory, and have ended.
+    private func waitForOtherLife(than former: [ProcessNonce]) async {
         var silentCount = 0
-        while !Task.isCancelled, silentCount < Self.silentLimit {
-            switch await otherLife() {
+        let silentLimit = former.isEmpty ? Self.silentLimit : 1
+        while !Task.isCancelled {
+            switch await otherLife(than: former + [process]) {
             case false?: return
             case true?:
                 silentCount = 0
                 log.debug("others see this peer alive; its etcd waits until they do not")
             case nil: silentCount += 1
             }
+            guard silentCount < silentLimit else { return }
             // Cancelled, the loop ends.
             try? await Task.sleep(for: Self.interval)
         }
     }
 
     /// Whether another process lives under this peer's ID; `nil` when no other voter says.
-    private func otherLife() async -> Bool? {
+    private func otherLife(than known: [ProcessNonce]) async -> Bool? {
         let key = keys.life(of: settings.peer)
         let others = client.endpoints.filter { $0 != settings.clientURL }
         if others.isEmpty { return false }
@@ -159,7 +165,9 @@ package final class ManagedEtcd: Sendable {
             do {
                 let found = try await client.range(
                     EtcdRange(.one(key)), timeout: .seconds(2), at: other)
-                return found.keyValues.contains { !process.made($0.value) }
+                return found.keyValues.contains { found in
+                    !known.contains { $0.made(found.value) }
+                }
             } catch {
                 log.debug("a member does not answer", metadata: ["error": "\(error)"])
             }
@@ -188,7 +196,8 @@ package final class ManagedEtcd: Sendable {
         log.info("starting etcd", metadata: ["address": "\(settings.clientURL)"])
         let known = client.endpoints
         if !known.contains(settings.clientURL) { client.use(known + [settings.clientURL]) }
-        let child = try await settings.start(beginning)
+        isRemoved.withLock { $0 = false }
+        let child = try await settings.start(beginning, by: process)
         let end = try await withTaskCancellationHandler {
             try await child.end()
         } onCancel: {
@@ -200,6 +209,8 @@ package final class ManagedEtcd: Sendable {
         }
         guard !Task.isCancelled else { return }
         if end == .exited(127) { throw EtcdProcessError.notInstalled }
+        // Of all that ends it, this alone is no failure and no signal.
+        isRemoved.withLock { $0 = end == .exited(0) }
         log.warning(
             "etcd has ended",
             metadata: ["how": "\(end)", "words": "\(settings.lastWords)"])
@@ -230,17 +241,20 @@ package final class ManagedEtcd: Sendable {
 
     func isGone() async -> Bool {
         await Self.isGone(
-            settings.memberURL, say: client.endpoints.filter { $0 != settings.clientURL },
+            settings.name, settings.memberURL,
+            say: client.endpoints.filter { $0 != settings.clientURL },
             through: client, keys, log)
     }
 
     /// Whether the others say that this member is none. Asked where it has ended by itself.
     ///
     /// - Parameters:
-    ///   - member: Where it talks to other members.
+    ///   - name: That of its peer. Its address may have changed since it was added.
+    ///   - place: Where it talks to other members.
     ///   - others: Base URLs of those to ask; the first that knows decides.
     static func isGone(
-        _ member: String, say others: [String], through client: EtcdClient, _ keys: EtcdLogKeys,
+        _ name: String, _ place: String, say others: [String], through client: EtcdClient,
+        _ keys: EtcdLogKeys,
         _ log: Logger
     ) async -> Bool {
         for other in others {
@@ -249,7 +263,10 @@ package final class ManagedEtcd: Sendable {
                 // is neither.
                 _ = try await client.range(EtcdRange(.one(keys.generation)), at: other)
                 let found = try await client.listMembers(at: other)
-                guard let own = found.first(where: { $0.peerURLs.contains(member) })
+                guard
+                    let own = found.first(where: {
+                        $0.name == name || $0.peerURLs.contains(place)
+                    })
                 else { return true }
                 guard own.isLearner && own.name.isEmpty else { return false }
                 // It has never come up. Under its ID others may know of entries that it has taken, so it

@@ -23,6 +23,8 @@ package enum VoterStep: Equatable, Sendable, CustomStringConvertible {
     /// Refused by etcd until the learner has followed far enough; then it is asked again.
     case promote(EtcdMember)
     case remove(EtcdMember)
+    /// Has another member lead, so that it can remove the one that led.
+    case handOver(EtcdMember)
 
     package var description: String {
         switch self {
@@ -30,6 +32,7 @@ package enum VoterStep: Equatable, Sendable, CustomStringConvertible {
         case .promote(let member): "give \(member.name) a vote"
         case .remove(let member):
             "remove \(member.name.isEmpty ? member.peerURLs.joined() : member.name)"
+        case .handOver(let member): "have \(member.name) lead"
         }
     }
 }
@@ -47,8 +50,8 @@ package enum VoterPlan {
     ///   - members: As etcd lists them.
     ///   - candidates: Members of the cluster that run an etcd.
     ///   - own: The member of the peer that decides: it leads, and does not remove itself. One that is no
-    ///     candidate is about to leave, and is not counted.
-    ///   - kept: Members that etcd would not let go just now.
+    ///     candidate is about to leave.
+    ///   - kept: Voters without which the others would have no quorum now.
     package static func next(
         members: [EtcdMember], candidates: [VoterCandidate], own: UInt64,
         keeping kept: Set<UInt64> = []
@@ -57,17 +60,21 @@ package enum VoterPlan {
         func candidate(of member: EtcdMember) -> VoterCandidate? {
             ordered.first { member.peerURLs.contains($0.peerURL) }
         }
+        func isLeaving(_ member: EtcdMember) -> Bool {
+            // One whose address has changed is a candidate by its name.
+            member.id == own && !ordered.contains { $0.peer.description == member.name }
+        }
+        let voters = members.filter { !$0.isLearner && !isLeaving($0) }
+        if members.contains(where: isLeaving),
+            let heir = voters.first(where: { candidate(of: $0)?.isUp == true })
+        {
+            return .handOver(heir)
+        }
         // Who was removed from the cluster, or has moved, votes no longer.
         let stray = members.first {
             $0.id != own && !kept.contains($0.id) && candidate(of: $0) == nil
         }
         if let stray { return .remove(stray) }
-        let voters = members.filter { member in
-            // One whose address has changed is a candidate by its name.
-            let isLeaving =
-                member.id == own && !ordered.contains { $0.peer.description == member.name }
-            return !member.isLearner && !isLeaving
-        }
         let wanted = wantedCount(candidates: ordered.count)
         let free = ordered.filter { candidate in
             // Whoever decides is a member, also where its address is no longer the one it votes under.
@@ -91,7 +98,7 @@ package enum VoterPlan {
             return voters.count.isMultiple(of: 2) || free.count >= 2 ? .addLearner(next) : nil
         }
         if voters.count > wanted {
-            let others = voters.filter { $0.id != own }
+            let others = voters.filter { $0.id != own && !kept.contains($0.id) }
             let down = others.first { candidate(of: $0)?.isUp == false }
             return (down ?? others.last).map(VoterStep.remove)
         }

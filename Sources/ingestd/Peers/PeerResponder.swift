@@ -44,7 +44,8 @@ struct PeerResponder: HTTPResponder {
             let target = try RequestTarget(request.head.path ?? "")
             if request.method == .get, target.path == Self.infoPath { return try .json(info()) }
             guard peer.isReady else {
-                throw Problem(.unavailable, "this peer is still starting; try again")
+                throw Problem(
+                    .unavailable, "this peer is still starting, or was removed; try again")
             }
             if request.method == .get, target.path == Self.statePath { return try await state() }
             try await checkMembership(of: caller)
