@@ -155,6 +155,25 @@ import Testing
         #expect(world.voterCount == world.members.count)
     }
 
+    @Test func oneThatDoesNotAnswerOrIsDrainedLeadsOnlyWhereNobodyElseCan() throws {
+        var world = try World(peers: 3)
+        _ = try world.settle()
+        try world.leave(1)
+        let heirs = world.members.filter { $0.id != 1 }
+        func heir(passing passed: Set<UInt64>) -> VoterStep? {
+            VoterPlan.next(
+                members: world.members, candidates: world.candidates, own: 1, passing: passed)
+        }
+        #expect(heir(passing: []) == .handOver(heirs[0]))
+        #expect(heir(passing: [heirs[0].id]) == .handOver(heirs[1]))
+        for index in world.candidates.indices
+        where heirs[0].peerURLs.contains(world.candidates[index].peerURL) {
+            world.candidates[index].isUp = false
+        }
+        #expect(heir(passing: []) == .handOver(heirs[1]))
+        #expect(heir(passing: [heirs[1].id]) == .handOver(heirs[0]))
+    }
+
     /// A voter may go only where the rest has a quorum: with one down, that one has to go first.
     @Test func aStrayThatIsStillNeededHindersNoOtherStep() throws {
         var world = try World(peers: 3)
@@ -165,7 +184,7 @@ import Testing
         world.candidates[1].isUp = false
         #expect(world.next == .remove(leaving))
         let other = VoterPlan.next(
-            members: world.members, candidates: world.candidates, own: 1, keeping: [2])
+            members: world.members, candidates: world.candidates, own: 1, passing: [2])
         let member = world.members.first { $0.peerURLs.contains(dead.peerURL) }
         #expect(other == member.map(VoterStep.remove))
     }

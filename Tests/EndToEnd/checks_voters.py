@@ -144,6 +144,8 @@ def a_voter_removed_while_another_is_dead_votes_on_until_that_is_back(bench):
         dead.kill()
         Client(bench, stays.api).run('peers', 'rm', leaving.id, '--accept-loss')
         expect_in_time(lambda: None if 'votes on' in leaving.log_text else 'it does not say that it votes on')
+        answer = leaving.api.request('GET', '/readyz')
+        expect(answer.status == 503 and b'removed' in answer.body, 'the one that leaves answers %s', answer)
         cluster.add({'small': b'one is dead, one is leaving'})
         dead.spawn()
         dead.wait_until_listening()

@@ -38,7 +38,8 @@ extension ManagedEtcd {
                     level: lookCount == 0 ? .notice : .warning,
                     """
                     this peer was removed from the cluster, but votes on until the others can agree \
-                    without it; start those that are down, or remove them too
+                    without it; start those that are down, or remove them too. Started again, it \
+                    would join again
                     """)
             }
             lookCount += 1
@@ -129,15 +130,24 @@ extension ManagedEtcd {
                     peer: record.peer, peerURL: String(decoding: keyValue.value, as: UTF8.self),
                     isUp: record.status == .up && !record.isDraining))
         }
-        var kept: Set<UInt64> = []
+        var passed: Set<UInt64> = []
         while let step = VoterPlan.next(
-            members: members, candidates: candidates, own: own, keeping: kept)
+            members: members, candidates: candidates, own: own, passing: passed)
         {
-            guard case .remove(let member) = step,
-                !(await canAgree(members, without: member))
-            else { return step }
-            // What comes after it may be what the others need to do without it.
-            kept.insert(member.id)
+            let concerned: EtcdMember
+            let isPossible: Bool
+            switch step {
+            case .addLearner, .promote: return step
+            case .handOver(let member):
+                concerned = member
+                isPossible = await answers(member)
+            case .remove(let member):
+                concerned = member
+                isPossible = await canAgree(members, without: member)
+            }
+            if isPossible { return step }
+            // What comes after it may be what the others need first.
+            passed.insert(concerned.id)
         }
         return nil
     }
@@ -148,14 +158,19 @@ extension ManagedEtcd {
         guard !gone.isLearner else { return true }
         let voters = members.filter { !$0.isLearner && $0.id != gone.id }
         var answerCount = 0
-        for url in voters.compactMap(\.clientURLs.first) {
-            do {
-                if try await client.status(of: url).leader != 0 { answerCount += 1 }
-            } catch {
-                log.debug("a member does not answer", metadata: ["error": "\(error)"])
-            }
-        }
+        for voter in voters where await answers(voter) { answerCount += 1 }
         return answerCount * 2 > voters.count
+    }
+
+    /// Whether a member is there, and knows who leads.
+    private func answers(_ member: EtcdMember) async -> Bool {
+        guard let url = member.clientURLs.first else { return false }
+        do {
+            return try await client.status(of: url).leader != 0
+        } catch {
+            log.debug("a member does not answer", metadata: ["error": "\(error)"])
+            return false
+        }
     }
 
     /// - Throws: `EtcdError` also when a member that was to get a vote does not answer.

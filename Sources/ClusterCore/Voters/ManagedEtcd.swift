@@ -263,11 +263,9 @@ package final class ManagedEtcd: Sendable {
                 // is neither.
                 _ = try await client.range(EtcdRange(.one(keys.generation)), at: other)
                 let found = try await client.listMembers(at: other)
-                guard
-                    let own = found.first(where: {
-                        $0.name == name || $0.peerURLs.contains(place)
-                    })
-                else { return true }
+                let own =
+                    found.first { $0.name == name } ?? found.first { $0.peerURLs.contains(place) }
+                guard let own else { return true }
                 guard own.isLearner && own.name.isEmpty else { return false }
                 // It has never come up. Under its ID others may know of entries that it has taken, so it
                 // begins anew under another one.

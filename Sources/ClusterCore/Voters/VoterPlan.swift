@@ -51,10 +51,11 @@ package enum VoterPlan {
     ///   - candidates: Members of the cluster that run an etcd.
     ///   - own: The member of the peer that decides: it leads, and does not remove itself. One that is no
     ///     candidate is about to leave.
-    ///   - kept: Voters without which the others would have no quorum now.
+    ///   - passed: Members to leave as they are: one that is to lead does not answer, or without one
+    ///     that is to go the others would have no quorum.
     package static func next(
         members: [EtcdMember], candidates: [VoterCandidate], own: UInt64,
-        keeping kept: Set<UInt64> = []
+        passing passed: Set<UInt64> = []
     ) -> VoterStep? {
         let ordered = candidates.sorted { $0.peer < $1.peer }
         func candidate(of member: EtcdMember) -> VoterCandidate? {
@@ -65,14 +66,15 @@ package enum VoterPlan {
             member.id == own && !ordered.contains { $0.peer.description == member.name }
         }
         let voters = members.filter { !$0.isLearner && !isLeaving($0) }
-        if members.contains(where: isLeaving),
-            let heir = voters.first(where: { candidate(of: $0)?.isUp == true })
-        {
-            return .handOver(heir)
+        if members.contains(where: isLeaving) {
+            let heirs = voters.filter { !passed.contains($0.id) && candidate(of: $0) != nil }
+            // One that is drained decides no worse.
+            let heir = heirs.first { candidate(of: $0)?.isUp == true } ?? heirs.first
+            if let heir { return .handOver(heir) }
         }
         // Who was removed from the cluster, or has moved, votes no longer.
         let stray = members.first {
-            $0.id != own && !kept.contains($0.id) && candidate(of: $0) == nil
+            $0.id != own && !passed.contains($0.id) && candidate(of: $0) == nil
         }
         if let stray { return .remove(stray) }
         let wanted = wantedCount(candidates: ordered.count)
@@ -98,7 +100,7 @@ package enum VoterPlan {
             return voters.count.isMultiple(of: 2) || free.count >= 2 ? .addLearner(next) : nil
         }
         if voters.count > wanted {
-            let others = voters.filter { $0.id != own && !kept.contains($0.id) }
+            let others = voters.filter { $0.id != own && !passed.contains($0.id) }
             let down = others.first { candidate(of: $0)?.isUp == false }
             return (down ?? others.last).map(VoterStep.remove)
         }

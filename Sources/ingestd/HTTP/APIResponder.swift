@@ -57,6 +57,11 @@ struct APIResponder: HTTPResponder {
             let target = try Self.target(of: request)
             route = try Self.route(request.method, target)
             try authorize(request, for: route!)
+            guard peer.isReady || !route!.needsMembership else {
+                throw Problem(
+                    .unavailable,
+                    "this peer was removed from the cluster and is about to stop; ask another one")
+            }
             response = try await respond(to: request, route!, target, context)
         } catch {
             response = failure(

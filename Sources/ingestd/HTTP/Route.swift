@@ -94,6 +94,14 @@ enum Route: Equatable, Sendable {
         }
     }
 
+    /// Whether only a member of the cluster answers it; the rest is about this process alone.
+    var needsMembership: Bool {
+        switch self {
+        case .alive, .metrics, .identity, .version, .stateDigest: false
+        default: true
+        }
+    }
+
     /// What metrics call it: the path without what varies.
     var label: String {
         switch self {
