@@ -54,6 +54,9 @@ struct VerifyCommand: AsyncParsableCommand {
                 } catch let error as CommandOutcome where error.code == .verificationFailed {
                     Console.shared.printError("ingest-cli: \(error.message ?? pin.cid)")
                     failed.append(pin.cid)
+                } catch ClientError.refused(let document) where document.code == 404 {
+                    Console.shared.printError("ingest-cli: \(pin.cid) was removed meanwhile")
+                    continue
                 }
                 count += 1
             }
@@ -81,7 +84,10 @@ struct VerifyCommand: AsyncParsableCommand {
                 } catch  where Self.isAboutContent(error) {
                     Console.shared.printError(
                         "ingest-cli: not all came back whole; asking for each block of its shards")
-                    return try await readEach(path.root, table, client)
+                    let report = try await readEach(path.root, table, client, after: error)
+                    // A root that was removed meanwhile is refused here: it has lost nothing.
+                    if !report.ok { _ = try await client.shardTable(report.root) }
+                    return report
                 }
             }
         }
@@ -129,32 +135,32 @@ struct VerifyCommand: AsyncParsableCommand {
 
     // MARK: After a failure: block by block
 
+    /// - Parameter cause: The failure.
     private func readEach(
-        _ root: CID, _ table: ShardTable, _ client: ServiceClient
+        _ root: CID, _ table: ShardTable, _ client: ServiceClient, after cause: any Error
     ) async throws -> Report {
         var report = Report(root: root.description, ok: true)
         for shard in table.shards {
-            for cid in try await list(try CID(shard.cid), client, &report) {
+            for cid in try await list(shard, client, &report) {
                 try Task.checkCancellation()
                 try await read(cid, client, &report)
             }
         }
         report.ok = report.damaged.isEmpty && report.missing.isEmpty
-        if report.ok {
-            throw VerificationError.incomplete(
-                root: root,
-                reason: "every block of its shards is there, but the stream was not whole")
-        }
-        return report
+        guard report.ok else { return report }
+        if case ClientError.connectionLost = cause { throw cause }
+        throw VerificationError.incomplete(
+            root: root, reason: "every block of its shards is there, but \(cause)")
     }
 
     /// The blocks of a shard, from its list nodes.
     private func list(
-        _ shard: CID, _ client: ServiceClient, _ report: inout Report
+        _ shard: ShardTable.Shard, _ client: ServiceClient, _ report: inout Report
     ) async throws -> [CID] {
-        guard let block = try await read(shard, client, &report) else { return [] }
+        guard let block = try await read(try CID(shard.cid), client, &report) else { return [] }
         let links = try ListNode.decode(block)
-        guard links.first?.codec == .dagCBOR, links.count > 1 else { return links }
+        // Fewer are leaves of the list.
+        if UInt64(links.count) == shard.blocks { return links }
         var all: [CID] = []
         for leaf in links {
             if let inner = try await read(leaf, client, &report) {

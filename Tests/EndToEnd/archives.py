@@ -147,6 +147,24 @@ def links_of(cid, block):
     return dag_pb_links(block) if parts_of(cid)[0] == DAG_PB else []
 
 
+def block_of(codec, data):
+    return bytes([1, codec, SHA2_256, 32]) + hashlib.sha256(data).digest(), data
+
+
+def archive_of_blocks(root, *others):
+    """(root, a CARv1 of these blocks)."""
+    header = b'\xa2\x65roots\x81\xd8\x2a\x58\x25\x00' + root[0] + b'\x67version\x01'
+    frames = [header, *(cid + data for cid, data in [root, *others])]
+    return text_of_cid(root[0]), b''.join(write_varint(len(frame)) + frame for frame in frames)
+
+
+def archive_of_records(texts):
+    """(root, a CARv1) of fewer than 24 short texts and a list of them, all in dag-cbor."""
+    records = [block_of(DAG_CBOR, bytes([0x60 | len(text)]) + text) for text in texts]
+    links = b''.join(b'\xd8\x2a\x58\x25\x00' + cid for cid, _ in records)
+    return archive_of_blocks(block_of(DAG_CBOR, bytes([0x80 | len(records)]) + links), *records)
+
+
 def archive_of_file(content, chunk_bytes):
     """(root, a CARv1) of a UnixFS file with its content in raw leaves."""
     def field(number, value):
@@ -154,16 +172,10 @@ def archive_of_file(content, chunk_bytes):
             return write_varint(number << 3) + write_varint(value)
         return write_varint(number << 3 | 2) + write_varint(len(value)) + value
 
-    def block_of(codec, data):
-        return bytes([1, codec, SHA2_256, 32]) + hashlib.sha256(data).digest(), data
-
     leaves = [block_of(RAW, content[start:start + chunk_bytes]) for start in range(0, len(content), chunk_bytes)]
     links = [field(2, field(1, cid) + field(2, b'') + field(3, len(leaf))) for cid, leaf in leaves]
     file = field(1, 2) + field(3, len(content)) + b''.join(field(4, len(leaf)) for _, leaf in leaves)
-    root = block_of(DAG_PB, b''.join(links) + field(1, file))
-    header = b'\xa2\x65roots\x81\xd8\x2a\x58\x25\x00' + root[0] + b'\x67version\x01'
-    frames = [header, *(cid + data for cid, data in [root, *leaves])]
-    return text_of_cid(root[0]), b''.join(write_varint(len(frame)) + frame for frame in frames)
+    return archive_of_blocks(block_of(DAG_PB, b''.join(links) + field(1, file)), *leaves)
 
 
 def read_cbor(data, position=0):

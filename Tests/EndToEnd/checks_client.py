@@ -83,6 +83,23 @@ def damage_on_disk_is_found_by_verify(bench):
         daemon.expect_agreement()
 
 
+def damage_among_blocks_like_list_nodes_is_found_by_verify(bench):
+    root, archive = archives.archive_of_records([b'first record', b'other record', b'third record'])
+    source = bench.directory / 'records.car'
+    source.write_bytes(archive)
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        expect(client.add('--format', 'car', source) == root, 'the root is another one')
+        client.run('verify', root)
+        path = daemon.shard_paths[0]
+        path.write_bytes(path.read_bytes().replace(b'other record', b'Other record'))
+        out, _ = client.run('verify', '--enc', 'json', root, status=VERIFICATION_FAILED)
+        damaged = archives.block_of(archives.DAG_CBOR, bytes([0x60 | 12]) + b'other record')[0]
+        found = json.loads(out)
+        expect(found['damaged'] == [archives.text_of_cid(damaged)] and not found['missing'], 'found is %s', found)
+        client.run('verify', '--all', status=VERIFICATION_FAILED)
+
+
 class FlippingProxy:
     """Passes a daemon's connections on, and flips one bit of what the client or the daemon sends."""
 
@@ -187,5 +204,5 @@ def a_dry_run_tells_root_shards_and_peers_and_sends_nothing(bench):
 
 CHECKS = [
     a_tree_added_and_got_is_the_same, a_dry_run_tells_root_shards_and_peers_and_sends_nothing,
-    damage_on_disk_is_found_by_verify, a_bit_flipped_on_the_way_is_noticed_by_the_client,
+    damage_on_disk_is_found_by_verify, damage_among_blocks_like_list_nodes_is_found_by_verify, a_bit_flipped_on_the_way_is_noticed_by_the_client,
     exit_codes_tell_what_failed]

@@ -68,6 +68,10 @@ struct TreeWalkTests {
         #expect(throws: CommandOutcome.self) { try walk(place.path + "/pipe") }
     }
 
+    @Test func aFileThatHidesItsSizeIsNamed() throws {
+        #expect(throws: FileOfUnknownSize.self) { try walk("/proc/cpuinfo") }
+    }
+
     @Test func aFileThatGrowsIsNamed() throws {
         let place = try TemporaryDirectory()
         try place.write("f", "one")

@@ -95,10 +95,10 @@ final class TreeWalk {
         let importPath = try ImportPath(components: [name])
         switch status.kind {
         case .file:
-            let file = opensFiles ? try FileDescriptor(argument, for: .read) : nil
-            return WalkedEntry(
-                path: importPath, content: .file(file),
-                status: try file?.loadStatus() ?? status)
+            guard opensFiles else {
+                return WalkedEntry(path: importPath, content: .file(nil), status: status)
+            }
+            return try visit(try FileDescriptor(argument, for: .read), importPath)
         case .directory:
             let directory = try Directory(argument)
             path = [name]
@@ -144,9 +144,7 @@ final class TreeWalk {
             guard opensFiles else {
                 return WalkedEntry(path: importPath, content: .file(nil), status: status)
             }
-            let file = try directory.openFile(name)
-            return WalkedEntry(
-                path: importPath, content: .file(file), status: try file.loadStatus())
+            return try visit(try directory.openFile(name), importPath)
         case .symbolicLink:
             return WalkedEntry(
                 path: importPath, content: .symlink(target: try directory.loadLinkTarget(name)),
@@ -156,6 +154,30 @@ final class TreeWalk {
                 "\(directory.file.path)/\(String(decoding: name, as: UTF8.self))")
             return nil
         }
+    }
+
+    private func visit(_ file: FileDescriptor, _ path: ImportPath) throws -> WalkedEntry {
+        let status = try file.loadStatus()
+        if status.byteCount == 0 {
+            let count = try withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { byte in
+                try file.readSome(into: byte, at: 0)
+            }
+            if count > 0 {
+                try status.checkUnchanged(file)
+                throw FileOfUnknownSize(path: file.path)
+            }
+        }
+        return WalkedEntry(path: path, content: .file(file), status: status)
+    }
+}
+
+/// A file has bytes, but says that it has none.
+struct FileOfUnknownSize: Error, CustomStringConvertible {
+    let path: String
+
+    var description: String {
+        "\(path) is not empty, but says that it has 0 bytes, as files of the kernel do; to add what can "
+            + "be read from it use: ingest-cli add - < \(path)"
     }
 }
 

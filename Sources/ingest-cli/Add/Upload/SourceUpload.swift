@@ -250,7 +250,7 @@ struct SourceUpload {
         let outcome = CommandOutcome(error)
         let isOver: Bool
         switch error {
-        case is SourceChanged, is FileChanged, is CARError:
+        case is SourceChanged, is FileChanged, is FileOfUnknownSize, is CARError:
             await abort(upload)
             isOver = true
         case is VerificationError: isOver = true
