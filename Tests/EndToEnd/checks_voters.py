@@ -136,7 +136,7 @@ def the_only_voter_hands_over_before_it_leaves(bench):
         expect(voter == cluster.peers[0].id, 'the one who votes is %s', voter)
 
 
-def a_voter_removed_while_another_is_dead_votes_on_until_that_is_back(bench):
+def a_voter_removed_while_another_is_dead_votes_on_while_it_is_needed(bench):
     with VotingCluster(bench) as cluster:
         cluster.expect_voters(3)
         cluster.gives_up_copies = True
@@ -453,7 +453,7 @@ CHECKS = [
     three_peers_vote_and_a_fourth_stores_only, the_death_of_the_leading_machine_stops_writing_only_for_a_moment,
     a_kill_at_any_moment_of_joining_or_leaving_ends_well, voters_removed_in_a_row_leave_the_others_able_to_write,
     the_only_voter_hands_over_before_it_leaves,
-    a_voter_removed_while_another_is_dead_votes_on_until_that_is_back, a_voter_that_lost_its_etcd_joins_anew,
+    a_voter_removed_while_another_is_dead_votes_on_while_it_is_needed, a_voter_that_lost_its_etcd_joins_anew,
     an_etcd_that_dies_is_started_again, an_etcd_that_has_used_up_its_quota_is_cleaned_and_written_again,
     a_full_disk_gets_back_what_was_kept_for_etcd, who_may_not_join_is_told_why,
     a_stranger_gets_an_alert_and_no_byte_from_any_port_of_a_cluster,

@@ -6,12 +6,8 @@ import Pinset
 extension LocalPeer {
     /// Shows others that this peer is there, and takes back what they said of it meanwhile.
     ///
-    /// - Parameters:
-    ///   - held: Resolved once nobody else can live under this identity.
-    ///   - removed: Resolved when this peer is a member no longer.
-    func stayAlive(
-        at place: PeerPlace, _ held: OneShot<Void>, _ removed: OneShot<Void>
-    ) async throws {
+    /// - Parameter held: Resolved once nobody else can live under this identity.
+    func stayAlive(at place: PeerPlace, _ held: OneShot<Void>) async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask {
                 let address = place.addresses.first ?? ""
@@ -25,13 +21,24 @@ extension LocalPeer {
                 for await hints in await self.driver.effects()
                 where hints.isIncomplete || hints.effects.contains(.membership) {
                     try await self.sayUp()
-                    let isMember = try await self.driver.read { [id = self.id] in
-                        $0.peer(id) != nil
-                    }
-                    if !isMember, self.isReady { removed.resolve(.success(())) }
                 }
             }
         }
+    }
+
+    /// Runs until the peer stops.
+    ///
+    /// - Throws: `PeerRemoved` when this peer is a member no longer.
+    func watchMembership() async throws {
+        // The first hints are incomplete: a removal before now is seen as well.
+        for await hints in await driver.effects()
+        where hints.isIncomplete || hints.effects.contains(.membership) {
+            guard try await isMember() else { throw PeerRemoved(peer: id) }
+        }
+    }
+
+    func isMember() async throws -> Bool {
+        try await driver.read { [id] in $0.peer(id) != nil }
     }
 
     /// Tells the operator, every now and then, why this peer does not start yet.

@@ -82,11 +82,11 @@ package final class LocalPeer: Sendable {
         whenReady: @escaping @Sendable () async throws -> Void,
         beforeLeaving: @escaping @Sendable () async throws -> Void = {}
     ) async throws {
-        let (held, removed) = (OneShot<Void>(), OneShot<Void>())
+        let held = OneShot<Void>()
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await self.applyLog() }
-                group.addTask { try await self.stayAlive(at: place, held, removed) }
+                group.addTask { try await self.stayAlive(at: place, held) }
                 group.addTask {
                     // Before anything is said or removed in this peer's name.
                     let reminder = Task { try await self.sayWhatIsAwaited() }
@@ -97,13 +97,12 @@ package final class LocalPeer: Sendable {
                     self.started.withLock { $0 = true }
                     try await whenReady()
                     do {
-                        try await self.takePart(until: removed, besides: work)
+                        try await self.takePart(besides: work)
                     } catch {
                         // What is done for a member may have been refused first.
-                        let isMember = try await self.driver.read { [id = self.id] in
-                            $0.peer(id) != nil
+                        guard (try? await self.isMember()) == false, !Task.isCancelled else {
+                            throw error
                         }
-                        guard !isMember, !Task.isCancelled else { throw error }
                         self.started.withLock { $0 = false }
                         try await beforeLeaving()
                         throw PeerRemoved(peer: self.id)
@@ -122,24 +121,14 @@ package final class LocalPeer: Sendable {
     }
 
     /// What a member does, until it is none.
-    private func takePart(
-        until removed: OneShot<Void>, besides work: @escaping @Sendable () async throws -> Void
-    ) async throws {
+    private func takePart(besides work: @escaping @Sendable () async throws -> Void) async throws {
         try await withThrowingDiscardingTaskGroup { loops in
             loops.addTask { try await self.reconciler.run() }
             loops.addTask { try await self.reportCapacity() }
             loops.addTask { try await self.reportLostPeers() }
             loops.addTask { try await self.keepHistory() }
             loops.addTask { try await work() }
-            loops.addTask {
-                // Removed before anyone listened for it.
-                let isMember = try await self.driver.read { [id = self.id] in
-                    $0.peer(id) != nil
-                }
-                guard isMember else { throw PeerRemoved(peer: self.id) }
-                try await removed.value(ifCancelled: .closed(cause: "the daemon is stopping"))
-                throw PeerRemoved(peer: self.id)
-            }
+            loops.addTask { try await self.watchMembership() }
         }
     }
 

@@ -55,15 +55,13 @@ package struct EtcdSettings: Sendable {
     }
 
     /// Processes that ran a member in this very directory since the machine was started. They have ended:
-    /// the lock on the data directory keeps others out of it, and its copies are other directories.
+    /// the lock on the data directory keeps others out of it, and its copies are other directories. None
+    /// where that cannot be told; the member then waits for their leases to end.
     var formerLives: [ProcessNonce] {
-        get throws {
-            guard try FileSystem.loadStatus(placePath) != nil else { return [] }
-            let lines = String(decoding: try FileSystem.loadFile(placePath), as: UTF8.self)
-                .split(separator: "\n").map(String.init)
-            guard let place = try place, lines.first == place else { return [] }
-            return lines.dropFirst().compactMap(ProcessNonce.init(text:))
-        }
+        guard let place, let note = try? FileSystem.loadFile(placePath) else { return [] }
+        let lines = String(decoding: note, as: UTF8.self).split(separator: "\n").map(String.init)
+        guard lines.first == place else { return [] }
+        return lines.dropFirst().compactMap(ProcessNonce.init(text:))
     }
 
     /// As many as may be killed one right after the other.
@@ -71,8 +69,8 @@ package struct EtcdSettings: Sendable {
 
     /// Notes whose process runs a member here.
     private func savePlace(of process: ProcessNonce) throws {
-        guard let place = try place else { return }
-        let lives = try formerLives.filter { $0 != process }.suffix(Self.formerLimit) + [process]
+        guard let place else { return }
+        let lives = formerLives.filter { $0 != process }.suffix(Self.formerLimit) + [process]
         let text = ([place] + lives.map(\.text)).joined(separator: "\n")
         try FileSystem.saveFile(placePath, Array(text.utf8), permissions: 0o600)
     }
@@ -81,13 +79,11 @@ package struct EtcdSettings: Sendable {
 
     /// Tells the directory from its copies, for as long as the kernel runs; `nil` where it does not say.
     private var place: String? {
-        get throws {
-            guard let status = try FileSystem.loadStatus(directory),
-                let boot = try? String(
-                    contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
-            else { return nil }
-            return "\(boot.trimmingCharacters(in: .newlines)) \(status.device) \(status.inode)"
-        }
+        guard let status = try? FileSystem.loadStatus(directory),
+            let boot = try? String(
+                contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
+        else { return nil }
+        return "\(boot.trimmingCharacters(in: .newlines)) \(status.device) \(status.inode)"
     }
 
     /// Removes what a member had that is one no longer.

@@ -117,7 +117,7 @@ package final class ManagedEtcd: Sendable {
     // MARK: The member's life
 
     private func live() async throws {
-        if try settings.hasData { await waitForOtherLife(than: try settings.formerLives) }
+        if try settings.hasData { await waitForOtherLife(than: settings.formerLives) }
         var backoff = Backoff()
         while !Task.isCancelled {
             let start = ContinuousClock.now
@@ -254,8 +254,7 @@ package final class ManagedEtcd: Sendable {
     ///   - others: Base URLs of those to ask; the first that knows decides.
     static func isGone(
         _ name: String, _ place: String, say others: [String], through client: EtcdClient,
-        _ keys: EtcdLogKeys,
-        _ log: Logger
+        _ keys: EtcdLogKeys, _ log: Logger
     ) async -> Bool {
         for other in others {
             do {
