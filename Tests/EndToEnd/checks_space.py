@@ -24,15 +24,15 @@ def expect_amounts(message):
 
 def space_that_is_known_to_lack_is_refused_before_the_first_byte(bench):
     with bench.daemon('--capacity', '50MiB') as daemon:
-        form = Form([])
-        headers = [form.header, ('Content-Length', 100_000_000), ('Expect', '100-continue')]
-        with Exchange(daemon.api, 'POST', '/add', headers) as exchange:
-            answer = exchange.answer()
-        expect(answer.status == 507, 'the answer is %s', answer)
-        expect(answer.interim == [], 'the body was asked for: %s', answer.interim)
-        expect(answer.json.get('code') == 507, 'the error is %s', answer.json)
-        expect_amounts(answer.json['message'])
-        daemon.expect_empty()
+        announced = [('Content-Length', 100_000_000), ('Expect', '100-continue')]
+        for path, headers in (('/add', [Form([]).header]), ('/uploads?filename=f', [('Upload-Complete', '?1')])):
+            with Exchange(daemon.api, 'POST', path, headers + announced) as exchange:
+                answer = exchange.answer()
+            expect(answer.status == 507, 'the answer to %s is %s', path, answer)
+            expect(answer.interim == [], 'the body was asked for: %s', answer.interim)
+            expect(answer.json.get('code') == 507, 'the error is %s', answer.json)
+            expect_amounts(answer.json['message'])
+            daemon.expect_empty()
         # What fits is asked for.
         body = Form([Entry('f', random_bytes('fits', 20 * MIB))])
         data = body.bytes

@@ -25,7 +25,7 @@ struct UploadsRoute: Sendable {
         _ request: Request, _ target: RequestTarget, _ context: APIContext
     ) async throws -> Response {
         let dialect = try UploadDialect(request)
-        let opening = try opening(request, target, dialect)
+        var opening = try opening(request, target, dialect)
         let given = try Self.idempotentID(request)
         try await maker.checkLog()
         let isLast = Self.isLast(request)
@@ -37,7 +37,8 @@ struct UploadsRoute: Sendable {
         // What is refused leaves no upload that nobody knows of.
         let slot = isAppending ? try slots.take() : nil
         defer { withExtendedLifetime(slot) {} }
-        _ = try Self.totalLength(request, at: 0, isLast: isLast)
+        // What cannot fit is refused before its first byte.
+        opening.length = try Self.totalLength(request, at: 0, isLast: isLast)
         let id: UploadID
         if let given, isKnown {
             // Its first request did not come to its end, or the answer to it did not.
