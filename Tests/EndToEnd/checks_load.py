@@ -3,6 +3,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import time
 from checks_client import expect_same_tree
 from client import Client
 from checks_cluster import expect_copies
-from checks_space import expect_no_space
+from checks_space import expect_no_space, small_disk
 from checks_upload import expect_valid_shards
 from cluster import MIB, SHARD_BYTES, Cluster, copies, dataset, entries, expect_in_time
 from daemon import CheckFailed, eventually, expect
@@ -141,6 +142,57 @@ def expect_refused_before_a_shard(message):
     """It must be the room for a whole new shard that lacked, not room for one that was under way, nor a disk."""
     found = re.match(r'shard of (\d+) bytes needs (\d+) peers? with room, found (\d+) ', message)
     expect(found and int(found[1]) > SHARD_BYTES and int(found[3]) < int(found[2]), 'refused for: %s', message)
+
+
+class FreeSpaceWatch(threading.Thread):
+    """Looks many times a second at how much of a file system is free."""
+
+    def __init__(self, directory):
+        super().__init__(daemon=True)
+        self.least = 1 << 62
+        self._directory, self._ended = directory, threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self.join()
+
+    def run(self):
+        while not self._ended.wait(0.01):
+            disk = os.statvfs(self._directory)
+            self.least = min(self.least, disk.f_bavail * disk.f_frsize)
+
+
+def what_the_disk_of_a_coordinator_cannot_pass_on_is_refused_before_it_is_full(bench):
+    def upload(number, size, **parameters):
+        added = add(
+            cluster.peers[0].api, [Entry('f', pieces_of('passed on %d' % number, size))], is_chunked=True,
+            **copies(1), **parameters)
+        if not added.root:
+            expect_no_space(added, 'upload %d of %d bytes' % (number, size))
+            expect('upload through another peer' in added.error['message'], 'refused for: %s', added.error)
+        return added.root
+
+    with small_disk(bench, 280 * MIB) as disk, Cluster(bench, peers=0) as cluster:
+        # All shards are for the other one.
+        cluster.peers.append(cluster.make_peer('p0', '--capacity', '1MiB', directory=disk / 'p0'))
+        cluster.peers.append(cluster.make_peer('p1'))
+        cluster.start()
+        with FreeSpaceWatch(disk) as watch:
+            expect(not upload(0, 300 * MIB, shard=False), 'a shard larger than the disk was taken')
+            cluster.expect_agreement()
+            with concurrent.futures.ThreadPoolExecutor(5) as beside:
+                roots = list(beside.map(lambda number: upload(number, 58 * MIB, shard_size=60 * MIB), range(1, 6)))
+            cluster.expect_agreement()
+            expect(any(roots), 'none of those at once was taken')
+            # Alone, it has room.
+            expect(upload(6, 58 * MIB, shard_size=60 * MIB), 'a shard that fits was refused')
+        cluster.expect_agreement()
+        expect(watch.least >= 24 * MIB, 'of 32 MiB that a peer keeps for itself, %d bytes were left', watch.least)
+        bench.note = '%d of 5 at once were refused, %.0f MiB free at the least' % (roots.count(None), watch.least / MIB)
 
 
 # ---- balance
@@ -505,6 +557,7 @@ class SmallUploads:
 
 CHECKS = [
     sixteen_uploads_into_a_nearly_full_cluster_commit_or_are_refused_in_time,
+    what_the_disk_of_a_coordinator_cannot_pass_on_is_refused_before_it_is_full,
     fill_is_spread_as_well_as_the_best_placement_found,
     any_peer_killed_at_a_random_moment_costs_copies_only_for_a_while,
     behind_a_load_balancer_any_peer_serves_uploads_their_status_and_reads,

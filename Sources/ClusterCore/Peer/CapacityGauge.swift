@@ -33,15 +33,18 @@ package struct CapacityGauge: Sendable {
         var writtenByteCount: Int
     }
 
-    func capacityByteCount(beside room: Room) throws -> Int {
+    /// - Parameter spoolByteCount: What shards that wait here for other peers may still take.
+    func capacityByteCount(beside room: Room, spooling spoolByteCount: Int) throws -> Int {
         let free = try FileSystem.loadSpace(dataDirectory).freeByteCount
-        let kept = max(headroomByteCount, Self.ownByteCount)
+        let kept = max(headroomByteCount, Self.ownByteCount) + spoolByteCount
         let physical = max(0, room.usedByteCount + room.writtenByteCount + free - kept)
         return min(limitByteCount ?? physical, physical)
     }
 
     /// Refuses what would leave less free space than is promised and the peer needs for itself.
-    func checkSpool(for byteCount: Int, beside room: Room) throws {
+    ///
+    /// - Parameter byteCount: What shards that wait here for other peers may still take.
+    func checkSpool(of byteCount: Int, beside room: Room) throws {
         let free = try FileSystem.loadSpace(dataDirectory).freeByteCount
         let promised = max(0, room.reservedByteCount - room.writtenByteCount)
         let left = free - Self.ownByteCount - promised
@@ -50,17 +53,10 @@ package struct CapacityGauge: Sendable {
         }
     }
 
-    /// A shard in staging.
-    struct StagedFile: Sendable {
-        var upload: UploadID
-        var number: Int
-        /// Disk space it has taken so far.
-        var byteCount: Int
-    }
-
-    func stagedFiles() throws -> [StagedFile] {
+    /// Disk space of the shards in staging.
+    func stagedFiles() throws -> [Spool.Name: Int] {
         let staging = dataDirectory + "/staging"
-        var files: [StagedFile] = []
+        var files: [Spool.Name: Int] = [:]
         for upload in try Directory(staging).loadNames().map({ String(decoding: $0, as: UTF8.self) }
         ) {
             // An upload that ends meanwhile takes its directory with it.
@@ -72,8 +68,7 @@ package struct CapacityGauge: Sendable {
                 guard let number = Int(String(decoding: name, as: UTF8.self)),
                     let status = try folder.loadStatus(name)
                 else { continue }
-                files.append(
-                    StagedFile(upload: id, number: number, byteCount: status.allocatedByteCount))
+                files[Spool.Name(upload: id, number: number)] = status.allocatedByteCount
             }
         }
         return files
@@ -92,7 +87,7 @@ package struct SpoolFull: Error, CustomStringConvertible {
     let freeByteCount: Int
 
     package var description: String {
-        "a shard of \(neededByteCount) bytes cannot wait here until other peers have it: "
-            + "\(max(0, freeByteCount)) bytes are free on this peer's disk; upload through another peer"
+        "shards that wait here until other peers have them may still take \(neededByteCount) bytes, "
+            + "but \(max(0, freeByteCount)) are free on this peer's disk; upload through another peer"
     }
 }

@@ -6,32 +6,53 @@ import ShardPlanner
 
 /// What this peer can lend, by its disk and by what the state says of it.
 extension LocalPeer {
-    /// Whether a shard for other peers can wait here until it has reached them.
-    package func checkSpool(for byteCount: Int) async throws {
-        let room = try await room()
-        try await workers.run { [capacity] in
-            try capacity.checkSpool(for: byteCount, beside: room)
+    /// Takes disk space for a shard that waits here until other peers have it.
+    ///
+    /// - Throws: `SpoolFull`.
+    package func spoolSpace(
+        for upload: UploadID, number: Int, byteCount: Int
+    ) async throws -> SpoolSpace {
+        let space = SpoolSpace(Spool.Name(upload: upload, number: number), of: spool)
+        try await raise(space, to: byteCount)
+        return space
+    }
+
+    /// Takes more of it.
+    ///
+    /// - Throws: `SpoolFull`; the shard has what it had.
+    package func raise(_ space: SpoolSpace, to byteCount: Int) async throws {
+        let (room, written) = try await measuredRoom()
+        try await workers.run { [spool, capacity] in
+            try spool.raise(space.name, to: byteCount, beside: written) { waitingByteCount in
+                try capacity.checkSpool(of: waitingByteCount, beside: room)
+            }
         }
     }
 
     func measuredCapacity() async throws -> Int {
-        let room = try await room()
-        return try await workers.run { [capacity] in try capacity.capacityByteCount(beside: room) }
+        let (room, written) = try await measuredRoom()
+        return try await workers.run { [spool, capacity] in
+            try capacity.capacityByteCount(
+                beside: room, spooling: spool.waitingByteCount(beside: written))
+        }
     }
 
     /// What the state says of this peer's disk, and how much of its promises is written already.
-    private func room() async throws -> CapacityGauge.Room {
-        let files = try await workers.run { [capacity] in try capacity.stagedFiles() }
-        return try await driver.read { [id] state in
+    ///
+    /// - Returns: Also the disk space of all files in staging.
+    private func measuredRoom() async throws -> (CapacityGauge.Room, [Spool.Name: Int]) {
+        let written = try await workers.run { [capacity] in try capacity.stagedFiles() }
+        let room = try await driver.read { [id] state in
             // Others are on their way to other peers.
-            let own = files.filter { file in
+            let own = written.filter { file, _ in
                 state.reservation(file.upload, number: file.number)?.peers.contains(id) == true
             }
             return CapacityGauge.Room(
                 usedByteCount: state.peer(id)?.usedByteCount ?? 0,
                 reservedByteCount: state.peer(id)?.reservedByteCount ?? 0,
-                writtenByteCount: own.reduce(0) { $0 + $1.byteCount })
+                writtenByteCount: own.values.reduce(0, +))
         }
+        return (room, written)
     }
 
     /// Tells the state when the space this peer can lend has changed noticeably.

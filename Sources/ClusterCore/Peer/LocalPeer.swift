@@ -31,6 +31,7 @@ package final class LocalPeer: Sendable {
     package let scratch: any ScratchSpace
     package let reconciler: Reconciler
     let capacity: CapacityGauge
+    let spool = Spool()
     let log: Logger
 
     package var id: PeerID { identity.peer }

@@ -34,10 +34,10 @@ package struct ShardDelivery: Sendable {
     package func run(
         _ staged: StagedShard, own: ShardCopyID? = nil
     ) async throws -> ShardCopyID? {
-        // Before the file may get another name. Without other peers nobody reads it.
-        let outgoing = client == nil ? nil : try await open(staged)
         var progress = Progress(own: own)
         do {
+            // Before the file may get another name. Without other peers nobody reads it.
+            let outgoing = client == nil ? nil : try await open(staged)
             for _ in 0..<Self.roundLimit {
                 if try await isSealed(staged, outgoing, &progress) {
                     if progress.own == nil { try await discard() }

@@ -32,6 +32,8 @@ final class UploadSession: BlockSink {
         /// The state has it already, so its blocks are only counted.
         var isSealed = false
         var reservedByteCount: Int
+        /// What it takes of this disk before it is written to, where all its copies are for others.
+        var spool: SpoolSpace?
         /// List-node bytes and their index entries, which the file gets at the end.
         var listByteCount = 0
     }
@@ -180,7 +182,6 @@ final class UploadSession: BlockSink {
             preconditionFailure("reserving answers with peers")
         }
         allocations = reserved.peers
-        if !reserved.peers.contains(peer.id) { try await peer.checkSpool(for: byteCount) }
         shardCount += 1
         let writer = try await peer.store.staging.makeWriter(upload: id.description, number: number)
         writer.reservedByteCount = byteCount
@@ -198,6 +199,10 @@ final class UploadSession: BlockSink {
 
     /// Raises the reservation before the file could grow beyond it.
     private func reserve(for cid: CID, blockByteCount: Int) async throws {
+        if shard!.spool == nil, !allocations.contains(peer.id) {
+            shard!.spool = try await peer.spoolSpace(
+                for: id, number: shard!.number, byteCount: shard!.reservedByteCount)
+        }
         shard!.listByteCount += Self.listByteCount(of: cid)
         let needed =
             shard!.writer.fileByteCount + shard!.listByteCount
@@ -207,6 +212,8 @@ final class UploadSession: BlockSink {
         let byteCount =
             packer.limitByteCount == nil
             ? ReservationSteps.byteCount(atLeast: needed) : needed + Self.extensionByteCount
+        // First, for nobody takes back what the state has reserved.
+        if let spool = shard!.spool { try await peer.raise(spool, to: byteCount) }
         try await peer.perform(.extendReservation(id, number: shard!.number, byteCount: byteCount))
         shard!.reservedByteCount = byteCount
         shard!.writer.reservedByteCount = byteCount
@@ -226,14 +233,18 @@ final class UploadSession: BlockSink {
             // It was closed before, and so is whole wherever it is.
             if let own = claimOwn(closing.number, as: list.root) {
                 let contents = closing.writer.contents
-                let staged = try await peer.workers.run { [store = peer.store] in
-                    try store.describe(own, contents)
+                let description = Task { [peer] in
+                    try await peer.workers.run { try peer.store.describe(own, contents) }
                 }
-                return try await deliver(closing.number, own: own, Task { staged })
+                return try await deliver(closing.number, own: own, description)
             }
             try await closing.writer.resume(rest: nil)
         }
-        try await seal(closing.writer, closing.number, list.blocks)
+        // Not a child of a task group, because the group's scope would have to be the upload itself;
+        // `commit`, `abort` and `suspend` await every one of these.
+        let job = SealJob(writer: closing.writer, listNodes: list.blocks)
+        try await deliver(
+            closing.number, own: nil, Task { try await job.run() }, spool: closing.spool)
     }
 
     private func finishList() throws -> (root: CID, blocks: [ListNodeBlock]) {
@@ -242,24 +253,33 @@ final class UploadSession: BlockSink {
         return (list.root, list.blocks)
     }
 
-    private func seal(
-        _ writer: ShardWriter, _ number: Int, _ listNodes: [ListNodeBlock]
-    ) async throws {
-        let job = SealJob(writer: writer, listNodes: listNodes)
-        // Not a child of a task group, because the group's scope would have to be the upload itself;
-        // `finish` and `abort` await every one of these.
-        try await deliver(number, own: nil, Task { try await job.run() })
-    }
-
-    /// - Parameter own: The copy that is here already, claimed.
+    /// - Parameters:
+    ///   - own: The copy that is here already, claimed.
+    ///   - spool: Given back when the shard needs its file in staging no longer.
     private func deliver(
-        _ number: Int, own: ShardCopyID?, _ staging: Task<StagedShard, any Error>
+        _ number: Int, own: ShardCopyID?, _ staging: Task<StagedShard, any Error>,
+        spool: SpoolSpace? = nil
     ) async throws {
         let delivery = ShardDelivery(
             peer: peer, client: client, upload: id, number: number, isResumable: isResumable)
-        if sealing.count >= Self.sealingLimit { try await finishOldestSealing() }
-        let task = Task {
-            let staged = try await staging.value
+        do {
+            if sealing.count >= Self.sealingLimit { try await finishOldestSealing() }
+        } catch {
+            // Nobody else knows of these yet.
+            _ = try? await staging.value
+            if let own { peer.leave(own, of: id, number: number) }
+            throw error
+        }
+        let task = Task { [peer, id] in
+            defer { spool?.release() }
+            let staged: StagedShard
+            do {
+                staged = try await staging.value
+            } catch {
+                if let own { peer.leave(own, of: id, number: number) }
+                throw error
+            }
+            spool?.end(at: staged.fileByteCount)
             return SealedCopy(shard: staged.cid, own: try await delivery.run(staged, own: own))
         }
         sealing.append(Sealing(number: number, staging: staging, delivery: task))
