@@ -10,7 +10,7 @@ import threading
 import archives
 from client import NO_SPACE, PARTIAL, REFUSED, VERIFICATION_FAILED, Client
 from daemon import expect
-from forms import random_bytes
+from forms import Entry, add, random_bytes
 
 MIB = 1 << 20
 
@@ -81,6 +81,20 @@ def damage_on_disk_is_found_by_verify(bench):
         expect(client.add('--shard-size', 2 * MIB, source) == root, 'the same file has another root')
         client.run('verify', root)
         daemon.expect_agreement()
+
+
+def long_lists_come_in_pages(bench):
+    with bench.daemon() as daemon:
+        for number in range(5):
+            expect(add(daemon.api, [Entry('f', b'root %d' % number)]).root, 'an upload failed')
+        for path in '/pins', '/allocations':
+            wanted, found, after = daemon.api.get_lines(path), [], ''
+            while after is not None:
+                answer = daemon.api.get('%s?limit=2%s' % (path, after and '&after=' + after))
+                expect(len(answer.lines) <= 2, '%s with limit=2 gave %d', path, len(answer.lines))
+                found += answer.lines
+                after = answer.headers.get('x-next-after')
+            expect(len(wanted) >= 5 and found == wanted, '%s by pages has %d of %d', path, len(found), len(wanted))
 
 
 def damage_among_blocks_like_list_nodes_is_found_by_verify(bench):
@@ -204,5 +218,5 @@ def a_dry_run_tells_root_shards_and_peers_and_sends_nothing(bench):
 
 CHECKS = [
     a_tree_added_and_got_is_the_same, a_dry_run_tells_root_shards_and_peers_and_sends_nothing,
-    damage_on_disk_is_found_by_verify, damage_among_blocks_like_list_nodes_is_found_by_verify, a_bit_flipped_on_the_way_is_noticed_by_the_client,
+    long_lists_come_in_pages, damage_on_disk_is_found_by_verify, damage_among_blocks_like_list_nodes_is_found_by_verify, a_bit_flipped_on_the_way_is_noticed_by_the_client,
     exit_codes_tell_what_failed]

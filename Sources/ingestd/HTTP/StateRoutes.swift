@@ -237,7 +237,9 @@ struct StateRoutes: Sendable {
                 state.members.map { ($0.peer, $0.name) }
             )
         }
-        return try .lines(page.pins.map { Self.info($0, names) })
+        var response = try Response.lines(page.pins.map { Self.info($0, names) })
+        response.headers[.nextPage] = page.next?.description
+        return response
     }
 
     private func pinInfo(_ cid: CID) async throws -> GlobalPinInfo {
