@@ -130,23 +130,23 @@ struct Daemon: Sendable {
             logger: Logger(label: "http", factory: { _ in SwiftLogNoOpLogHandler() }))
         let ready = AsyncStream.makeStream(of: Void.self)
         let places = AsyncStream.makeStream(of: PeerPlace.self)
+        // They are stopped from the last to the first.
         var services: [any Service] = []
         if let etcd = cluster?.managed { services.append(EtcdService(etcd: etcd, peer: peer)) }
+        services.append(
+            PeerService(
+                peer: peer, places: places.stream, work: workBesides,
+                beforeLeaving: { [etcd = cluster?.managed, peer] in
+                    try await etcd?.leave(by: peer.driver)
+                },
+                whenReady: { ready.continuation.finish() }))
         if let cluster, let responder {
             services.append(
                 try peerServer(cluster, responder) { places.continuation.yield($0) })
         } else {
             places.continuation.yield(place())
         }
-        services += [
-            PeerService(
-                peer: peer, places: places.stream, work: workBesides,
-                beforeLeaving: { [etcd = cluster?.managed, peer] in
-                    try await etcd?.leave(by: peer.driver)
-                },
-                whenReady: { ready.continuation.finish() }),
-            WaitingService(until: ready.stream, then: application),
-        ]
+        services.append(WaitingService(until: ready.stream, then: application))
         var settings = ServiceGroupConfiguration(
             services: services.map {
                 .init(
@@ -200,10 +200,22 @@ struct Daemon: Sendable {
 
     private func apiTLS() throws -> TLSConfiguration? {
         guard let tls = configuration.tls else { return nil }
-        let chain = try NIOSSLCertificate.fromPEMFile(tls.certificate)
-        let key = try NIOSSLPrivateKey(file: tls.key, format: .pem)
-        return .makeServerConfiguration(
+        func load<Content>(_ setting: Setting, _ path: String, _ body: () throws -> Content) throws
+            -> Content
+        {
+            do { return try body() } catch {
+                throw ConfigurationError.value(
+                    setting, given: path, allowed: "a file in PEM that can be read (\(error))")
+            }
+        }
+        let chain = try load(.tlsCertificate, tls.certificate) {
+            try NIOSSLCertificate.fromPEMFile(tls.certificate)
+        }
+        let key = try load(.tlsKey, tls.key) { try NIOSSLPrivateKey(file: tls.key, format: .pem) }
+        var settings = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+        settings.minimumTLSVersion = .tlsv12
+        return settings
     }
 
     private func serverBuilder(

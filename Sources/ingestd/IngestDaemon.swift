@@ -70,7 +70,9 @@ struct InitCommand: AsyncParsableCommand {
                 "\(directory) is a data directory already; choose another one, or run: "
                     + "ingestd --data \(directory)")
         }
-        try FileSystem.saveFile(data.configurationFile, Array(Setting.commentedFile.utf8))
+        if try FileSystem.loadStatus(data.configurationFile) == nil {
+            try FileSystem.saveFile(data.configurationFile, Array(Setting.commentedFile.utf8))
+        }
         try makeStorageID(in: directory)
         if let membership {
             let path = ClusterConfiguration.secretFile(in: directory)

@@ -71,7 +71,10 @@ struct RecoverCommand: AsyncParsableCommand {
             for suffix in ["", "-wal", "-shm"] {
                 try FileSystem.removeFile(data.stateFile + suffix)
             }
-            try FileManager.default.removeItem(atPath: data.directory + "/snapshots")
+            let snapshots = data.directory + "/snapshots"
+            if try FileSystem.loadStatus(snapshots) != nil {
+                try FileManager.default.removeItem(atPath: snapshots)
+            }
             print("follows the peer at \(join); start: ingestd --data \(data.directory)")
         } else {
             let store = try StateStore(path: data.stateFile)

@@ -1,5 +1,6 @@
 """Starting, stopping, and being killed."""
 import contextlib
+import socket
 import ssl
 import subprocess
 import threading
@@ -133,6 +134,36 @@ def flags_beat_environment_beats_file(bench):
     expect((got := told()) == (13 * MIB, 'from environment'), 'from flag and environment came %s', got)
 
 
+def init_keeps_the_settings_that_are_there(bench):
+    daemon = bench.make_daemon()
+    daemon.directory.mkdir()
+    (daemon.directory / 'ingestd.yaml').write_text('storage:\n  capacity: 11MiB\n')
+    daemon.start()
+    expect((got := daemon.storage()['capacity_bytes']) == 11 * MIB, 'the capacity is %s', got)
+    daemon.stop()
+
+
+def a_state_that_is_lost_takes_no_shards_with_it(bench):
+    content, aside = random_bytes('lost state', 3 * MIB), bench.directory / 'aside'
+    daemon = bench.make_daemon().start()
+    root = add(daemon.api, [Entry('f', content)], shard_size=MIB).root
+    daemon.stop()
+    shards, roots = daemon.names('shards'), daemon.names('roots')
+    aside.mkdir()
+    for path in daemon.directory.glob('state.sqlite*'):
+        path.rename(aside / path.name)
+    expect_refusal(daemon, 'state.sqlite', '%d shards' % len(shards), 'backup')
+    expect((daemon.names('shards'), daemon.names('roots')) == (shards, roots), 'files were removed')
+    for path in daemon.directory.glob('state.sqlite*'):
+        path.unlink()
+    for path in aside.iterdir():
+        path.rename(daemon.directory / path.name)
+    daemon.start()
+    daemon.expect_reads(root, content)
+    daemon.expect_agreement()
+    daemon.stop()
+
+
 def a_second_daemon_on_a_data_directory_is_refused(bench):
     with bench.daemon() as first:
         second = bench.make_daemon(directory=first.directory)
@@ -188,6 +219,16 @@ def listening_beyond_loopback_takes_tls_and_a_token(bench):
         expect(refused.answer.status == 401, 'an upload with %s: %s', headers, refused)
         expect(api.get('/livez').status == 200, '/livez asks for a token')
     expect(list(daemon.pins()) == [root], 'pinned are %s', list(daemon.pins()))
+    old = ssl.create_default_context(cafile=str(certificate))
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    old.set_ciphers('ALL:@SECLEVEL=0')
+    with socket.create_connection((daemon.api.host, daemon.api.port)) as connection:
+        try:
+            old.wrap_socket(connection, server_hostname='localhost')
+        except ssl.SSLError as error:
+            expect('PROTOCOL_VERSION' in str(error), 'TLS 1.1 was refused for: %s', error)
+        else:
+            expect(False, 'TLS 1.1 was taken')
     plain = API(daemon.api.host, daemon.api.port, authorized, timeout=10)
     with contextlib.suppress(WireError):
         expect(plain.get('/id').status >= 400, 'a request without TLS was answered')
@@ -252,6 +293,7 @@ def idle_connections_do_not_hold_up_stopping(bench):
 
 CHECKS = [
     a_kill_at_any_moment_leaves_nothing_of_an_upload, unknown_settings_name_the_nearest_known_one,
-    flags_beat_environment_beats_file, a_second_daemon_on_a_data_directory_is_refused,
+    flags_beat_environment_beats_file, init_keeps_the_settings_that_are_there,
+    a_state_that_is_lost_takes_no_shards_with_it, a_second_daemon_on_a_data_directory_is_refused,
     listening_beyond_loopback_takes_tls_and_a_token, stopping_finishes_or_ends_uploads_and_restarts_clean,
     idle_connections_do_not_hold_up_stopping]

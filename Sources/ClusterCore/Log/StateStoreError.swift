@@ -14,12 +14,13 @@ package enum StateStoreError: Error, Equatable, Sendable, CustomStringConvertibl
             """
         case .notAStateFile(let path):
             """
-            \(path) is no state but a file of another program; move it away or name another data directory
+            \(path) is no state but a file of another program, or its beginning is damaged; put a backup of the \
+            state in its place, or name another data directory
             """
         case .damaged(let path, let finding):
             """
-            the state in \(path) is damaged (\(finding)); stop here, copy the file for inspection \
-            and restore the state from an export
+            the state in \(path) is damaged (\(finding)); keep the file for inspection and put a backup of it \
+            in its place
             """
         case .sqlite(let path, let cause):
             """

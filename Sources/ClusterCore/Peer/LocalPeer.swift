@@ -224,6 +224,7 @@ package final class LocalPeer: Sendable {
     private func start(at place: PeerPlace) async throws {
         // What others did while this peer was away comes first: the disk is judged by it.
         try await driver.catchUp(logger: log)
+        try await checkState()
         try await join(at: place)
         let resumable = try await openJournals()
         for upload in resumable { live.insert(upload) }
@@ -244,6 +245,17 @@ package final class LocalPeer: Sendable {
         }
         for error in damage {
             log.error("a shard here is damaged", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Where there is no log but this peer's own, a state that does not even know the peer is a new one in the
+    /// place of one that was lost: by it, all that is on the disk would be removed.
+    private func checkState() async throws {
+        guard client == nil, try await !isMember() else { return }
+        let (shardCount, rootCount) = (store.copies.count, roots.uploads.count)
+        guard shardCount == 0, rootCount == 0 else {
+            throw StateLost(
+                path: driver.store.path, shardCount: shardCount, rootCount: rootCount)
         }
     }
 
@@ -289,5 +301,20 @@ package final class LocalPeer: Sendable {
                 "no disk space could be set aside for the log; free some",
                 metadata: ["error": "\(error)"])
         }
+    }
+}
+
+/// The disk has shards of a state that is there no longer.
+struct StateLost: Error, CustomStringConvertible {
+    let path: String
+    let shardCount: Int
+    let rootCount: Int
+
+    var description: String {
+        """
+        the state in \(path) is new, but there are \(shardCount) shards and the records of \(rootCount) roots \
+        of a former one, which would be removed; put a backup of the state back, or, to begin anew, move \
+        the folders shards and roots away
+        """
     }
 }
