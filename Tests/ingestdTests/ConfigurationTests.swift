@@ -45,6 +45,24 @@ struct ConfigurationTests {
         }
     }
 
+    @Test(arguments: ["", "# nothing but this\n", "# api:\n"])
+    func aFileWithoutSettingsIsNone(file: String) async throws {
+        #expect(try await load(file: file).maxUploads == 16)
+    }
+
+    @Test(arguments: [
+        "cluster:\n  etcd: [http://a:2379, http://b:2379]\n",
+        "cluster:\n  etcd:\n    - http://a:2379\n",
+        "api:\n  listen:\n    host: 127.0.0.1\n",
+    ])
+    func aValueOfAnotherFormIsRefused(file: String) async throws {
+        await #expect {
+            _ = try await load(file: file)
+        } throws: { error in
+            "\(error)".contains("must be one value")
+        }
+    }
+
     @Test(arguments: [
         ("api.max-uploads", "0"), ("api.max-uploads", "many"), ("storage.capacity", "5 potatoes"),
         ("storage.capacity", "99999999999TiB"), ("api.listen", "nowhere"),

@@ -9,6 +9,7 @@ import Yams
 enum ConfigurationError: Error, CustomStringConvertible {
     case unknownKey(String, nearest: String?, path: String)
     case notASection(String, path: String)
+    case notAValue(String, path: String)
     case malformedFile(path: String, reason: String)
     case value(Setting, given: String, allowed: String)
     case exposed(address: String, missing: String)
@@ -23,6 +24,9 @@ enum ConfigurationError: Error, CustomStringConvertible {
                     ?? "; ingestd init writes a file with all there are")
         case .notASection(let key, let path):
             "'\(key)' in \(path) must be a section with settings below it"
+        case .notAValue(let key, let path):
+            "'\(key)' in \(path) must be one value, not a list or a section; several are written in one, "
+                + "separated by commas, where a setting takes several"
         case .malformedFile(let path, let reason): "\(path) cannot be read: \(reason)"
         case .value(let setting, let given, let allowed):
             "setting \(setting.name) is '\(given)'; allowed is \(allowed)"
@@ -68,8 +72,8 @@ struct DaemonConfiguration: Sendable {
         environment: [String: String], machineName: String
     ) async throws -> DaemonConfiguration {
         let exists = try FileSystem.loadStatus(file) != nil
-        if exists || fileIsRequired { try checkKeys(file) }
-        let reader = ConfigReader(providers: [
+        let hasSections = exists || fileIsRequired ? try checkKeys(file) : false
+        var providers: [any ConfigProvider] = [
             InMemoryProvider(
                 name: "flags",
                 values: Dictionary(
@@ -78,8 +82,11 @@ struct DaemonConfiguration: Sendable {
                     })),
             EnvironmentVariablesProvider(environmentVariables: environment)
                 .prefixKeys(with: "ingestd"),
-            try await FileProvider<YAMLSnapshot>(
-                filePath: FilePath(file), allowMissing: !fileIsRequired),
+        ]
+        if hasSections {
+            providers.append(try await FileProvider<YAMLSnapshot>(filePath: FilePath(file)))
+        }
+        providers.append(
             InMemoryProvider(
                 name: "defaults",
                 values: Dictionary(
@@ -88,8 +95,8 @@ struct DaemonConfiguration: Sendable {
                             AbsoluteConfigKey(ConfigKey($0.name)),
                             ConfigValue(stringLiteral: $0.defaultValue)
                         )
-                    })),
-        ])
+                    })))
+        let reader = ConfigReader(providers: providers)
         let values = SettingValues { reader.string(forKey: ConfigKey($0)) }
         return try DaemonConfiguration(
             dataDirectory: dataDirectory, values, machineName: machineName)
@@ -136,8 +143,10 @@ struct DaemonConfiguration: Sendable {
         }
     }
 
-    /// A misspelt key would silently leave its default in force.
-    private static func checkKeys(_ path: String) throws {
+    /// A misspelt key, or a value of another form, would silently leave its default in force.
+    ///
+    /// - Returns: Whether the file has anything but comments.
+    private static func checkKeys(_ path: String) throws -> Bool {
         let text = String(
             decoding: try FileSystem.loadFile(path, byteLimit: 1 << 20), as: UTF8.self)
         let root: Node?
@@ -146,7 +155,7 @@ struct DaemonConfiguration: Sendable {
         } catch {
             throw ConfigurationError.malformedFile(path: path, reason: "\(error)")
         }
-        guard let root else { return }
+        guard let root else { return false }
         guard let sections = root.mapping else {
             throw ConfigurationError.malformedFile(
                 path: path, reason: "it must consist of sections such as 'api:'")
@@ -164,13 +173,17 @@ struct DaemonConfiguration: Sendable {
             guard let settings = value.mapping else {
                 throw ConfigurationError.notASection(section, path: path)
             }
-            for (key, _) in settings {
+            for (key, value) in settings {
                 let name = "\(section).\(key.string ?? "?")"
                 guard known.contains(name) else {
                     throw ConfigurationError.unknownKey(
                         name, nearest: EditDistance.nearest(to: name, among: known), path: path)
                 }
+                guard value.scalar != nil else {
+                    throw ConfigurationError.notAValue(name, path: path)
+                }
             }
         }
+        return true
     }
 }
