@@ -100,7 +100,7 @@ extension PinsetState {
     }
 
     /// The root that an upload's shards belong to, if it committed and its root still has them.
-    private func rootOfUpload(_ id: UploadID) -> RootRecord? {
+    package func rootOfUpload(_ id: UploadID) -> RootRecord? {
         guard let cid = manifests[id]?.root, let root = roots[cid], root.upload == id else {
             return nil
         }

@@ -249,7 +249,7 @@ package final class Reconciler: Sendable {
                 case .open: false
                 case .committed(let root, _): state.root(root)?.upload != upload
                 case .aborted: true
-                case nil: !state.allRoots.contains { $0.upload == upload }
+                case nil: state.rootOfUpload(upload) == nil
                 }
             }
         }

@@ -2,6 +2,7 @@ import Logging
 import Multiformats
 import Pinset
 import ShardPlanner
+import Synchronization
 
 /// Gives shards new copies when peers are lost or drained, and ends uploads whose coordinator is lost.
 ///
@@ -23,6 +24,11 @@ package final class Repairer: Sendable {
     private let client: PeerClient
     private let gracePeriod: Duration
     private let bytesPerSecond: Int?
+    /// Time until a peer that a copy did not reach is tried again while there are others.
+    private static let missPause = Duration.seconds(600)
+
+    /// Peers that a copy did not reach, and when.
+    private let missed = Mutex<[PeerID: ContinuousClock.Instant]>([:])
 
     /// - Parameters:
     ///   - gracePeriod: How long a peer must be down until it counts as lost.
@@ -93,9 +99,10 @@ package final class Repairer: Sendable {
             state.shardsToCopy(from: id, lost: lost, skipping: skipped, limit: Self.batchCount)
         }
         for shard in shards {
-            let targets = try await peer.driver.read { state in
+            let able = try await peer.driver.read { state in
                 state.peersForAnotherCopy(of: shard, lost: lost)
             }
+            let targets = promising(among: able)
             // Room may have gone to the shards before.
             guard !targets.isEmpty else { continue }
             do {
@@ -113,6 +120,18 @@ package final class Repairer: Sendable {
             let seconds = Double(shard.description.fileByteCount) / Double(bytesPerSecond)
             try await Task.sleep(for: .seconds(seconds))
         }
+    }
+
+    /// Peers that no copy has missed a moment ago, where there are some: the emptiest one, which is asked
+    /// first, may be the one that cannot take any.
+    private func promising(among able: [PeerID]) -> [PeerID] {
+        let missed = missed.withLock { missed in
+            let now = ContinuousClock.now
+            missed = missed.filter { now - $0.value < Self.missPause }
+            return Set(missed.keys)
+        }
+        let promising = able.filter { !missed.contains($0) && !client.isSilent($0) }
+        return promising.isEmpty ? able : promising
     }
 
     private func copy(_ shard: ShardRecord, to targets: [PeerID]) async throws {
@@ -142,9 +161,15 @@ package final class Repairer: Sendable {
         }
         guard let target else { throw RepairError.targetIsGone(chosen) }
         guard let file else { throw RepairError.noFile(description.cid) }
-        let receipt = try await client.put(
-            OutgoingShard(upload: upload, number: 0, description: description, file: file),
-            allocationVersion: reserved.allocationVersion, minimumIndex: index, on: target)
+        let receipt: Receipt
+        do {
+            receipt = try await client.put(
+                OutgoingShard(upload: upload, number: 0, description: description, file: file),
+                allocationVersion: reserved.allocationVersion, minimumIndex: index, on: target)
+        } catch let error as PeerError {
+            missed.withLock { $0[chosen] = .now }
+            throw error
+        }
         try await peer.settle(
             .sealShard(upload, number: 0, description, receipts: [receipt]))
         try await peer.perform(.abortUpload(upload, reason: "the copy is made"))

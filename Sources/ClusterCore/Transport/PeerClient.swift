@@ -150,7 +150,7 @@ package final class PeerClient: Sendable {
     /// checked.
     func saveState(of peer: PeerID, at address: String, to path: String) async throws {
         try await stream(
-            .GET, "/peer/state", on: peer, at: address, timeout: Self.statePatience
+            .GET, "/peer/state", on: peer, at: address, timeout: Self.statePatience, mayPause: true
         ) { body in
             let file = try FileDescriptor(path, for: .create, permissions: 0o600)
             var position = 0
@@ -238,10 +238,12 @@ package final class PeerClient: Sendable {
         ) { try await $0.collect(upTo: limit) }
     }
 
-    /// - Parameter take: Reads the answer, unless it is a refusal.
+    /// - Parameters:
+    ///   - mayPause: The peer has much to do before it answers.
+    ///   - take: Reads the answer, unless it is a refusal.
     private func stream<Result>(
         _ method: HTTPMethod, _ path: String, on peer: PeerID, at address: String,
-        body: HTTPClientRequest.Body? = nil, timeout: Duration,
+        body: HTTPClientRequest.Body? = nil, timeout: Duration, mayPause: Bool = false,
         take: (HTTPClientResponse.Body) async throws -> Result
     ) async throws -> Result {
         let (line, base) = try route(to: peer, at: address)
@@ -249,7 +251,8 @@ package final class PeerClient: Sendable {
         request.method = method
         request.body = body
         do {
-            let response = try await line.calling.execute(request, timeout: TimeAmount(timeout))
+            let response = try await (mayPause ? line.forwarding : line.calling)
+                .execute(request, timeout: TimeAmount(timeout))
             silent.withLock { $0.remove(peer) }
             guard response.status == .ok else {
                 throw PeerError.refused(
@@ -305,7 +308,9 @@ package final class PeerClient: Sendable {
             settings.httpVersion = .http1Only
             settings.redirectConfiguration = .disallow
             settings.timeout = .init(connect: .seconds(2))
-            settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 32
+            // More than all uploads and reads take at once: what waited for a connection would fail as if
+            // the peer did not answer.
+            settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 4096
             settings.connectionPool.retryConnectionEstablishment = false
             settings.http1_1ConnectionDebugInitializer = { channel in
                 ConnectionSilence.notice(on: channel).flatMap {
