@@ -202,6 +202,10 @@ package final class ServiceClient: Sendable {
         let bytes = body.readBytes(length: body.readableBytes) ?? []
         // A body in another shape means that something else answered, and the status is all we know.
         guard let document = try? JSONBody.decode(ErrorDocument.self, from: bytes) else {
+            if [.badGateway, .serviceUnavailable, .gatewayTimeout].contains(response.status) {
+                return .connectionLost(
+                    address: address, reason: "what stands before it says \(response.status)")
+            }
             return .notUnderstood(address: address, what: "it has status \(response.status)")
         }
         return .refused(document)
@@ -234,6 +238,9 @@ package final class ServiceClient: Sendable {
                 return ClientError.connectionLost(
                     address: address, reason: error.shortDescription)
             }
+        case NIOSSLError.handshakeFailed(.sslError([.eofDuringHandshake])):
+            return ClientError.connectionLost(
+                address: address, reason: "the other side closed it before it was secure")
         case let error as NIOSSLError:
             return ClientError.insecure(address: address, reason: Self.shortReason(error))
         default:

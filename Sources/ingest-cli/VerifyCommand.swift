@@ -51,8 +51,9 @@ struct VerifyCommand: AsyncParsableCommand {
             for pin in page.values {
                 do {
                     try await verify(pin.cid)
-                } catch let error as CommandOutcome where error.code == .verificationFailed {
-                    Console.shared.printError("ingest-cli: \(error.message ?? pin.cid)")
+                } catch  where CommandOutcome(error).code == .verificationFailed {
+                    let message = CommandOutcome(error).message ?? pin.cid
+                    Console.shared.printError("ingest-cli: \(message)")
                     failed.append(pin.cid)
                 } catch ClientError.refused(let document) where document.code == 404 {
                     Console.shared.printError("ingest-cli: \(pin.cid) was removed meanwhile")
@@ -148,7 +149,7 @@ struct VerifyCommand: AsyncParsableCommand {
         }
         report.ok = report.damaged.isEmpty && report.missing.isEmpty
         guard report.ok else { return report }
-        if case ClientError.connectionLost = cause { throw cause }
+        if let cause = cause as? ClientError, cause.isPassing { throw cause }
         throw VerificationError.incomplete(
             root: root, reason: "every block of its shards is there, but \(cause)")
     }

@@ -193,6 +193,24 @@ def the_first_requests_of_an_add_are_tried_again(bench):
         expect('start ingestd there' in error and 'going on' in error, 'a service that is waited for: %s', error)
 
 
+def what_was_stored_and_removed_since_is_stored_again(bench):
+    """The client does not live to hear that its upload is complete."""
+    with bench.daemon() as daemon, CountingProxy(daemon) as proxy:
+        client, source = Client(bench, daemon.api), make_source(bench, 'removed since')
+        proxy.at(proxy.sent + SOURCE_BYTES // 2, lambda: setattr(proxy, 'to_lose', 1 << 30))
+        command = client.start('add', '-Q', source, address=proxy.address)
+        eventually(daemon.pins, 'the upload does not end')
+        command.process.kill()
+        command.process.communicate()
+        root, = daemon.pins()
+        daemon.unpin(root)
+        proxy.to_lose = 0
+        expect(client.run('add', '-Q', source, address=proxy.address)[0].split() == [root], 'the root is another one')
+        expect(list(daemon.pins()) == [root], 'pinned are %s', list(daemon.pins()))
+        client.run('verify', root)
+        daemon.expect_agreement()
+
+
 def standard_input_survives_the_network_and_the_daemon(bench):
     """What can be read only once: connections are cut, the daemon is killed, and answers are lost."""
     source, count = bench.directory / 'source', 0
@@ -388,7 +406,7 @@ def a_client_whose_coordinator_is_gone_is_told(bench):
 
 CHECKS = [
     the_client_goes_on_whatever_is_killed, the_first_requests_of_an_add_are_tried_again,
-    standard_input_survives_the_network_and_the_daemon,
+    what_was_stored_and_removed_since_is_stored_again, standard_input_survives_the_network_and_the_daemon,
     a_file_that_is_no_archive_leaves_no_upload_open, an_interrupted_add_says_how_to_go_on,
     an_interrupt_ends_an_add_that_waits_for_standard_input,
     a_source_that_changes_is_named, a_limit_to_the_rate_is_kept, uploads_at_once_share_the_rate_and_their_roots_keep_the_order,

@@ -13,6 +13,10 @@ struct ContentPathTests {
         #expect(path.lastName == Array("b c".utf8))
     }
 
+    @Test func aNameMayBeginWithACombiningMark() throws {
+        #expect(try ContentPath("\(root)/\u{301}a").names == [Array("\u{301}a".utf8)])
+    }
+
     @Test func contentWithoutAPathIsCalledByItsCID() throws {
         #expect(try ContentPath(root).lastName == Array(root.utf8))
     }

@@ -39,6 +39,15 @@ struct RetriesTests {
         #expect(asked)
     }
 
+    /// Something that answers is there, whatever it answers.
+    @Test func aServiceThatWasReachedIsWaitedForByAll() {
+        let retries = Retries(patience: .seconds(10), waitsForService: false)
+        var (one, other) = (retries, retries)
+        let reached = one.isWorthwhile(after: lost, at: .now)
+        let after = other.isWorthwhile(after: unreachable, at: .now)
+        #expect(reached && after)
+    }
+
     @Test func withoutPatienceNothingIsTriedAgain() {
         var retries = Retries(patience: .zero, waitsForService: true)
         let isWorthwhile = retries.isWorthwhile(after: lost, at: .now)

@@ -104,6 +104,24 @@ struct TreeRestorerTests {
         #expect(place.text("kept") == "old")
     }
 
+    @Test func aDirectoryThatIsNotCompleteHasNoNameInAnExistingTarget() async throws {
+        var blocks = Blocks()
+        let place = try TemporaryDirectory()
+        let lost = try blocks.file("lost")
+        let inner = try blocks.directory([("a", blocks.file("1")), ("b", lost)])
+        let root = try blocks.directory([("d", blocks.directory([("deeper", inner)]))])
+        blocks.blocks[lost] = nil
+        await #expect(throws: VerificationError.self) {
+            try await TreeRestorer(blocks).restoreEntries(
+                root, try await blocks.block(root), into: try Directory(place.path))
+        }
+        #expect(place.names.isEmpty)
+        _ = try blocks.file("lost")
+        try await TreeRestorer(blocks).restoreEntries(
+            root, try await blocks.block(root), into: try Directory(place.path))
+        #expect(place.names == ["d", "d/deeper", "d/deeper/a", "d/deeper/b"])
+    }
+
     @Test func aTreeAppearsWhole() async throws {
         var blocks = Blocks()
         let place = try TemporaryDirectory()

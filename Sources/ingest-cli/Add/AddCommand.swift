@@ -105,6 +105,9 @@ struct AddCommand: AsyncParsableCommand {
         if paths.count > 1, paths.contains("-") {
             throw ValidationError("- stands alone: standard input is an upload of its own")
         }
+        if let stdinName, !PathSafety.isComponent(Array(stdinName.utf8)) {
+            throw ValidationError("--stdin-name is the name of one file, without a directory")
+        }
         if jobs < 1 || jobs > 64 { throw ValidationError("--jobs is a number from 1 to 64") }
         if onlyHash && dryRun { throw ValidationError("give one of --only-hash and --dry-run") }
         if format == .car && (onlyHash || dryRun || wrapWithDirectory) {
@@ -122,7 +125,8 @@ struct AddCommand: AsyncParsableCommand {
             if onlyHash {
                 try await hash(inputs, parameters, bar)
             } else if dryRun {
-                try await DryRun(parameters: parameters, service: service).run(inputs, bar: bar)
+                try await DryRun(parameters: parameters, service: service).run(
+                    inputs, bar: bar, report)
             } else {
                 try await service.withClient { client in
                     try await upload(inputs, parameters, client, bar)
@@ -197,23 +201,17 @@ struct AddCommand: AsyncParsableCommand {
     ) async throws -> Bool {
         let pace = try bytesPerSecond().map(SendPace.init)
         let workshop = try ImportWorkshop()
-        let uploads = try inputs.map {
-            try makeUpload($0, parameters, client, workshop, bar, pace)
+        let retries = try retries()
+        let uploads = try inputs.map { input in
+            SourceUpload(
+                input: input, parameters: parameters, client: client, workshop: workshop,
+                style: style, bar: bar, resume: resume, identity: try identity(of: input, client),
+                retries: retries, pace: pace)
         }
         let isPartial = try await UploadQueue(uploads: uploads, jobs: jobs, style: style)
             .run(report)
         if format != .car { reportProfile(parameters) }
         return isPartial
-    }
-
-    private func makeUpload(
-        _ input: AddInput, _ parameters: AddParameters, _ client: ServiceClient,
-        _ workshop: ImportWorkshop, _ bar: ProgressBar, _ pace: SendPace?
-    ) throws -> SourceUpload {
-        return SourceUpload(
-            input: input, parameters: parameters, client: client, workshop: workshop, style: style,
-            bar: bar, resume: resume, identity: try identity(of: input, client),
-            retries: try retries(), pace: pace)
     }
 
     private func retries() throws -> Retries {

@@ -9,8 +9,11 @@ struct DryRun {
     let parameters: AddParameters
     let service: ServiceOptions
 
-    /// - Returns: Whether something had to be left out.
-    func run(_ inputs: [AddInput], bar: ProgressBar) async throws -> Bool {
+    /// - Parameter report: Tells what was left out; whether that makes the plan partial.
+    /// - Returns: Whether one was.
+    func run(
+        _ inputs: [AddInput], bar: ProgressBar, _ report: ([WalkOmissions]) -> Bool
+    ) async throws -> Bool {
         let workshop = try ImportWorkshop()
         var isPartial = false
         for input in inputs {
@@ -21,7 +24,7 @@ struct DryRun {
                 pipeline: try workshop.makePipeline(try parameters.importOptions(), sink: sink),
                 meter: meter)
             let (root, omissions) = try await bar.showing(meter, totalByteCount: nil, job.run)
-            if omissions.contains(where: { !$0.specialPaths.isEmpty }) { isPartial = true }
+            if report(omissions) { isPartial = true }
             var plan = try sink.finish(root: root.cid)
             let peers = try await place(&plan)
             try print(plan, peers)

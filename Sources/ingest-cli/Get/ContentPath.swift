@@ -6,9 +6,12 @@ struct ContentPath {
     let names: [[UInt8]]
 
     init(_ text: String) throws {
-        var parts = text.split(separator: "/")[...]
-        if text.hasPrefix("ipfs://") { parts = parts.dropFirst() }
-        if text.hasPrefix("/ipfs/") || parts.first == "ipfs" { parts = parts.dropFirst() }
+        // Not by characters: a slash before a combining mark is none.
+        var parts = text.utf8.split(separator: UInt8(ascii: "/")).map(Substring.init)[...]
+        if text.utf8.starts(with: "ipfs://".utf8) { parts = parts.dropFirst() }
+        if text.utf8.starts(with: "/ipfs/".utf8) || parts.first == "ipfs" {
+            parts = parts.dropFirst()
+        }
         guard let first = parts.first else {
             throw CommandOutcome(.local, "'\(text)' names nothing; give a CID, or CID/path")
         }

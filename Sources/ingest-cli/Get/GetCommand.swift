@@ -121,10 +121,11 @@ struct GetCommand: AsyncParsableCommand {
     }
 
     private static func split(_ target: String) -> (parent: String, name: [UInt8]) {
-        var text = target[...]
-        while text.count > 1, text.last == "/" { text.removeLast() }
-        guard let slash = text.lastIndex(of: "/") else { return (".", Array(text.utf8)) }
-        let parent = slash == text.startIndex ? "/" : String(text[..<slash])
-        return (parent, Array(text[text.index(after: slash)...].utf8))
+        let separator = UInt8(ascii: "/")
+        var text = target.utf8[...]
+        while text.count > 1, text.last == separator { text.removeLast() }
+        guard let slash = text.lastIndex(of: separator) else { return (".", Array(text)) }
+        let parent = slash == text.startIndex ? "/" : String(Substring(text[..<slash]))
+        return (parent, Array(text[text.index(after: slash)...]))
     }
 }

@@ -21,6 +21,8 @@ final class TreeRestorer {
         let mtime: UnixFSTime?
         /// Entries may be there already, so each is made under another name first.
         let isShared: Bool
+        /// Its name in a directory that is shared, once it is complete.
+        var place: (directory: Directory, temporary: [UInt8], name: [UInt8])?
     }
 
     private let source: any BlockSupply
@@ -120,6 +122,10 @@ final class TreeRestorer {
             case .done:
                 let frame = frames.removeLast()
                 try frame.directory.file.apply(mode: frame.mode, mtime: frame.mtime)
+                if let place = frame.place {
+                    try place.directory.rename(place.temporary, to: place.name)
+                    unfinished = nil
+                }
             }
         }
     }
@@ -131,19 +137,25 @@ final class TreeRestorer {
             return try await make(
                 entry.cid, block, entry.name, in: frame.directory, isShared: false, &frames)
         }
-        if try Self.node(entry.cid, block).isDirectory {
+        let isDirectory = try Self.node(entry.cid, block).isDirectory
+        if isDirectory, try frame.directory.loadStatus(entry.name) != nil {
             return try await make(
                 entry.cid, block, entry.name, in: frame.directory, isShared: true, &frames)
         }
-        var inner: [Frame] = []
         let temporary = Self.temporaryName()
         unfinished = (frame.directory, temporary)
-        try await make(entry.cid, block, temporary, in: frame.directory, isShared: false, &inner)
-        try frame.directory.rename(temporary, to: entry.name)
-        unfinished = nil
+        try await make(entry.cid, block, temporary, in: frame.directory, isShared: false, &frames)
+        if isDirectory {
+            frames[frames.count - 1].place = (frame.directory, temporary, entry.name)
+        } else {
+            try frame.directory.rename(temporary, to: entry.name)
+            unfinished = nil
+        }
     }
 
     /// Makes a file or symlink, or a directory whose entries are still to come.
+    ///
+    /// - Parameter isShared: It is a directory that exists, and is added to.
     private func make(
         _ cid: CID, _ block: [UInt8], _ name: [UInt8], in parent: Directory, isShared: Bool,
         _ frames: inout [Frame]
@@ -163,13 +175,12 @@ final class TreeRestorer {
             if let mtime = node.mtime { try parent.setModified(mtime, of: name) }
             fileCount += 1
         case .directory, .hamtShard:
-            let isNew = try !isShared || parent.loadStatus(name) == nil
-            if isNew { try parent.createDirectory(name) }
+            if !isShared { try parent.createDirectory(name) }
             frames.append(
                 Frame(
                     cid: cid, directory: try parent.openDirectory(name),
                     walk: try Self.walk(cid, block),
-                    mode: isNew ? node.mode : nil, mtime: node.mtime, isShared: isShared))
+                    mode: isShared ? nil : node.mode, mtime: node.mtime, isShared: isShared))
         case .metadata:
             throw CommandOutcome(.local, "\(cid) is UnixFS metadata, which is nothing to write")
         }

@@ -1,4 +1,16 @@
 import IngestClient
+import Synchronization
+
+/// Whether a service has answered, as all that talk to it know.
+final class ServiceContact: Sendable {
+    private let answered: Mutex<Bool>
+
+    init(hasAnswered: Bool) { answered = Mutex(hasAnswered) }
+
+    var hasAnswered: Bool { answered.withLock(\.self) }
+
+    func noteAnswer() { answered.withLock { $0 = true } }
+}
 
 /// Tries again what fails for a passing reason, until nothing has got through for too long.
 struct Retries {
@@ -6,7 +18,7 @@ struct Retries {
     let patience: Duration
     /// A service that cannot be reached is waited for. Before it has answered at all it may as well be
     /// that there is none.
-    var waitsForService: Bool
+    private let contact: ServiceContact
     private var backoff = Backoff()
     private var random = SystemRandomNumberGenerator()
     /// When something failed for the first time since something got through.
@@ -14,13 +26,13 @@ struct Retries {
 
     init(patience: Duration, waitsForService: Bool) {
         self.patience = patience
-        self.waitsForService = waitsForService
+        contact = ServiceContact(hasAnswered: waitsForService)
     }
 
     /// Something got through.
     mutating func noteProgress() {
         failingSince = nil
-        waitsForService = true
+        contact.noteAnswer()
         backoff.reset()
     }
 
@@ -38,7 +50,11 @@ struct Retries {
 
     /// Whether to try again after an error at this time.
     mutating func isWorthwhile(after error: ClientError, at now: ContinuousClock.Instant) -> Bool {
-        if case .unreachable = error, !waitsForService { return false }
+        if case .unreachable = error {
+            guard contact.hasAnswered else { return false }
+        } else {
+            contact.noteAnswer()
+        }
         let start = failingSince ?? now
         failingSince = start
         return error.isPassing && start.duration(to: now) < patience
@@ -48,7 +64,9 @@ struct Retries {
     mutating func run<Result>(_ attempt: () async throws -> Result) async throws -> Result {
         while true {
             do {
-                return try await attempt()
+                let result = try await attempt()
+                noteProgress()
+                return result
             } catch let error as ClientError {
                 try await wait(after: error)
             }

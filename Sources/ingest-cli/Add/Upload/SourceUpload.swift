@@ -225,7 +225,9 @@ struct SourceUpload {
         do {
             var retries = retries
             switch try await retries.run({ try await client.position(of: saved.upload) }) {
-            case .complete:
+            case .complete(let root):
+                // Who stored it may have removed it since.
+                _ = try await retries.run { try await client.allocation(root) }
                 Console.shared.printError("ingest-cli: upload \(saved.upload) is complete")
             case .open(let offset):
                 Console.shared.printError(
@@ -265,7 +267,8 @@ struct SourceUpload {
             await abort(upload)
             return outcome
         }
-        let reason = error is CancellationError ? "interrupted" : outcome.message ?? "\(error)"
+        let reason =
+            error is CancellationError ? "interrupted" : outcome.message ?? "the output was closed"
         return CommandOutcome(
             outcome.code,
             "\(reason); upload \(upload) keeps what has arrived; run the same command to go on, or "
