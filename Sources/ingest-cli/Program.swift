@@ -1,6 +1,7 @@
 import ArgumentParser
 import CShims
 import Glibc
+import PosixIO
 
 /// Where the program starts: it parses, runs one command, and turns what comes out of it into an
 /// exit code and one line.
@@ -11,7 +12,8 @@ enum Program {
         cshims_tune_malloc(64 << 20, 128 << 20, 2)
         // A closed pipe is an error of the write that meets it.
         signal(SIGPIPE, SIG_IGN)
-        raiseOpenFileLimit()
+        // A deep tree has a directory open for each level.
+        OpenFileLimit.raise()
         let task = Task { await run(CommandLine.arguments.dropFirst().map { $0 }) }
         Interrupts.watch {
             StandardInput.giveUp()
@@ -66,11 +68,4 @@ enum Program {
             || String(reflecting: type(of: error)).hasPrefix("ArgumentParser.")
     }
 
-    /// A deep tree has a directory open for each level.
-    private static func raiseOpenFileLimit() {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
 }

@@ -205,6 +205,7 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         // Receive buffers of 256 KiB and blocks of 1 MiB are reused instead of mapped anew.
         cshims_tune_malloc(64 << 20, 128 << 20, 2)
+        OpenFileLimit.raise()
         let identity = data.directory + "/" + PeerIdentity.fileName
         if makesDirectory, try FileSystem.loadStatus(identity) == nil {
             try await InitCommand.parse(["--data", data.directory]).run()

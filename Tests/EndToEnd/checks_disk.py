@@ -139,6 +139,8 @@ class Ingest:
 
     def verify(self, roots):
         """On a disk that works again. `roots`: what every content's root is."""
+        settings = (self.daemon.directory / 'ingestd.yaml').read_text()
+        expect(settings.startswith('# Configuration of ingestd'), 'the settings that init wrote are lost: %r', settings[:80])
         pins = set(self.daemon.pins())
         for name, root in self.roots.items():
             expect(root == roots[name], 'root of %s is %s', name, root)

@@ -253,10 +253,10 @@ package final class LocalPeer: Sendable {
     private func checkState() async throws {
         guard client == nil, try await !isMember() else { return }
         let (shardCount, rootCount) = (store.copies.count, roots.uploads.count)
-        guard shardCount == 0, rootCount == 0 else {
-            throw StateLost(
-                path: driver.store.path, shardCount: shardCount, rootCount: rootCount)
-        }
+        guard shardCount > 0 || rootCount > 0 else { return }
+        throw StateMismatch(
+            path: driver.store.path, shardCount: shardCount, rootCount: rootCount,
+            members: try await driver.read { $0.members.map(\.peer) })
     }
 
     /// Uploads of this peer that can go on. Journals of those that have ended without a root are removed.
@@ -304,17 +304,22 @@ package final class LocalPeer: Sendable {
     }
 }
 
-/// The disk has shards of a state that is there no longer.
-struct StateLost: Error, CustomStringConvertible {
+/// The disk has shards of which the state knows nothing.
+struct StateMismatch: Error, CustomStringConvertible {
     let path: String
     let shardCount: Int
     let rootCount: Int
+    /// Those of the state.
+    let members: [PeerID]
 
     var description: String {
-        """
-        the state in \(path) is new, but there are \(shardCount) shards and the records of \(rootCount) roots \
-        of a former one, which would be removed; put a backup of the state back, or, to begin anew, move \
-        the folders shards and roots away
-        """
+        let what = "there are \(shardCount) shards and the records of \(rootCount) roots"
+        guard members.isEmpty else {
+            let names = members.map(\.description).joined(separator: ", ")
+            return "\(what), but the state in \(path) is of \(names) and not of this peer; put "
+                + "back its identity and its settings of the cluster"
+        }
+        return "\(what), but the state in \(path) is new: by it they would be removed; put a "
+            + "backup of the state back, or, to begin anew, move the folders shards and roots away"
     }
 }

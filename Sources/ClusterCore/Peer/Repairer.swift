@@ -167,7 +167,7 @@ package final class Repairer: Sendable {
                 OutgoingShard(upload: upload, number: 0, description: description, file: file),
                 allocationVersion: reserved.allocationVersion, minimumIndex: index, on: target)
         } catch let error as PeerError {
-            missed.withLock { $0[chosen] = .now }
+            if error.isOfPeer { missed.withLock { $0[chosen] = .now } }
             throw error
         }
         try await peer.settle(

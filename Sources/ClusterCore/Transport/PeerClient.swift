@@ -17,6 +17,15 @@ package enum PeerError: Error, CustomStringConvertible {
     /// The peer to join through.
     case notJoined(String, cause: String)
 
+    /// Whether the peer itself is why, and not what it was sent.
+    var isOfPeer: Bool {
+        switch self {
+        case .noAddress, .unreachable: true
+        case .refused(_, let status, _): status >= 500
+        case .badReceipt, .notJoined: false
+        }
+    }
+
     package var description: String {
         switch self {
         case .noAddress(let peer):
@@ -58,11 +67,13 @@ package final class PeerClient: Sendable {
     private struct Line {
         let address: String
         let calling: HTTPClient
+        /// For what a peer has to prepare for long.
+        let waiting: HTTPClient
         /// For requests that were passed on: without limits to how long nothing comes.
         let forwarding: HTTPClient
 
         func shutdown() {
-            for http in [calling, forwarding] { http.shutdown { _ in } }
+            for http in [calling, waiting, forwarding] { http.shutdown { _ in } }
         }
     }
 
@@ -251,7 +262,7 @@ package final class PeerClient: Sendable {
         request.method = method
         request.body = body
         do {
-            let response = try await (mayPause ? line.forwarding : line.calling)
+            let response = try await (mayPause ? line.waiting : line.calling)
                 .execute(request, timeout: TimeAmount(timeout))
             silent.withLock { $0.remove(peer) }
             guard response.status == .ok else {
@@ -323,7 +334,10 @@ package final class PeerClient: Sendable {
             settings.timeout.read = .seconds(30)
             settings.timeout.write = .seconds(30)
             let calling = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
-            let line = Line(address: address, calling: calling, forwarding: forwarding)
+            settings.timeout.read = .minutes(10)
+            let waiting = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+            let line = Line(
+                address: address, calling: calling, waiting: waiting, forwarding: forwarding)
             lines[peer] = line
             return (line, known)
         }
