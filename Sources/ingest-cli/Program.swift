@@ -67,5 +67,4 @@ enum Program {
         error is CleanExit || error is ValidationError
             || String(reflecting: type(of: error)).hasPrefix("ArgumentParser.")
     }
-
 }

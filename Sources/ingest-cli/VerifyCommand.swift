@@ -85,9 +85,10 @@ struct VerifyCommand: AsyncParsableCommand {
                 } catch  where Self.isAboutContent(error) {
                     Console.shared.printError(
                         "ingest-cli: not all came back whole; asking for each block of its shards")
-                    let report = try await readEach(path.root, table, client, after: error)
+                    let report = try await readEach(path.root, table, client)
+                    if report.ok { return try await readAgain(path.root, client, meter) }
                     // A root that was removed meanwhile is refused here: it has lost nothing.
-                    if !report.ok { _ = try await client.shardTable(report.root) }
+                    _ = try await client.shardTable(report.root)
                     return report
                 }
             }
@@ -136,9 +137,8 @@ struct VerifyCommand: AsyncParsableCommand {
 
     // MARK: After a failure: block by block
 
-    /// - Parameter cause: The failure.
     private func readEach(
-        _ root: CID, _ table: ShardTable, _ client: ServiceClient, after cause: any Error
+        _ root: CID, _ table: ShardTable, _ client: ServiceClient
     ) async throws -> Report {
         var report = Report(root: root.description, ok: true)
         for shard in table.shards {
@@ -148,10 +148,20 @@ struct VerifyCommand: AsyncParsableCommand {
             }
         }
         report.ok = report.damaged.isEmpty && report.missing.isEmpty
-        guard report.ok else { return report }
-        if let cause = cause as? ClientError, cause.isPassing { throw cause }
-        throw VerificationError.incomplete(
-            root: root, reason: "every block of its shards is there, but \(cause)")
+        return report
+    }
+
+    /// Every block of the shards is there. What ended the stream may have passed; a block that is in no
+    /// shard ends it again.
+    private func readAgain(
+        _ root: CID, _ client: ServiceClient, _ meter: ProgressMeter
+    ) async throws -> Report {
+        do {
+            return try await readAll(root, client, meter)
+        } catch  where Self.isAboutContent(error) {
+            throw VerificationError.incomplete(
+                root: root, reason: "every block of its shards is there, but \(error)")
+        }
     }
 
     /// The blocks of a shard, from its list nodes.
