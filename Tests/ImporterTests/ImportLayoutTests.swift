@@ -53,6 +53,40 @@ import VectorInputs
         guard case .hamtHash(let wanted) = vector.content else { return }
         let hash = MurmurHash3.x64Hash64(wanted.name)
         #expect(withUnsafeBytes(of: hash.bigEndian, Array.init) == wanted.hash)
+        for (fanout, path) in wanted.slots {
+            #expect(try slots(of: hash, fanout: fanout) == path, "fanout \(fanout)")
+        }
+    }
+
+    /// The slots on the way to an entry beside another one that only the last slot tells from it.
+    private func slots(of hash: UInt64, fanout: Int) throws -> [Int] {
+        let bits = fanout.trailingZeroBitCount
+        let neighbour = hash ^ (1 as UInt64) << UInt64(64 % bits)
+        let entries = [(hash, UInt8(1)), (neighbour, 2)].sorted { $0.0 < $1.0 }
+        let file = TestBlocks().exampleCID(.raw)
+        var builder = HAMTBuilder(fanout: fanout)
+        var emitter = try BlockEmitter(try ImportOptions(ImportVectorOptions()), sink: nil)
+        for (hash, name) in entries {
+            var record: [UInt8] = []
+            EntryRecord.append(
+                NewEntry(kind: .file, name: [name], hash: hash, cid: file, tsize: 3), to: &record)
+            try record.withUnsafeBytes {
+                try builder.append(EntryRecord(in: $0, at: 0), emitter: &emitter)
+            }
+        }
+        var cid = try builder.finish(metadata: .none, emitter: &emitter).cid
+        var blocks: [CID: [UInt8]] = [:]
+        for case .block(let cid, let block) in emitter.takeOutput() { blocks[cid] = block }
+        var found: [Int] = []
+        while let block = blocks[cid] {
+            let links = try block.withUnsafeBytes { try DagPBNode(decoding: $0) }.links
+            let link = try #require(links.first { links.count == 1 || $0.name.last == 1 })
+            let digits = String(decoding: link.name.filter { $0 != 1 }, as: UTF8.self)
+            found.append(try #require(Int(digits, radix: 16)))
+            cid = link.cid
+        }
+        #expect(cid == file)
+        return found
     }
 
     private static func file(_ byteCount: Int) -> VectorNode {

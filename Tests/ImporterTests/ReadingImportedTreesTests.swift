@@ -47,14 +47,25 @@ import VectorInputs
         #expect(result.root.cid.description == vector.root)
         if let order = vector.order { #expect(sections.map(\.description) == order) }
 
+        #expect(sections.count == vector.blockCount)
+
         var bytes: [UInt8] = CARHeader(roots: [result.root.cid]).encoded
         for cid in sections {
             let block = try blocks.load(cid)
             Varint.append(UInt64(cid.byteCount + block.count), to: &bytes)
             bytes += cid.bytes + block
         }
-        #expect(bytes.count == vector.carV1.byteCount)
-        if let expected = vector.carV1.bytes { #expect(bytes == expected) }
+        try check(bytes, vector.carV1)
+        let contents = try sections.map { cid in (cid, try blocks.load(cid)) }
+        try check(
+            CARWriter.indexedArchive(roots: [result.root.cid], blocks: contents), vector.carV2)
+    }
+
+    private func check(_ bytes: [UInt8], _ file: CarVector.File) throws {
+        #expect(bytes.count == file.byteCount)
+        let digest = try bytes.withUnsafeBytes { try BlockHasher(.sha2_256).digest($0) }
+        #expect(digest == file.sha256)
+        if let expected = file.bytes { #expect(bytes == expected) }
     }
 
     private func imported(

@@ -141,6 +141,32 @@ struct CARTests {
         }
     }
 
+    /// Journals keep it.
+    @Test func aStateHasTheseFieldsAndIsRead() throws {
+        let block: [UInt8] = [1, 2, 3]
+        let cid = try BlockHasher(.sha2_256).cid(version: .v1, codec: .raw, block)
+        let bytes = CARWriter.indexedArchive(roots: [cid], blocks: [(cid, block)])
+        let cut = CARv2.Header.byteCount + CARHeader(roots: [cid]).encoded.count + 39
+        var reader = CARReader()
+        _ = try bytes[..<cut].withUnsafeBytes { try reader.feed($0) }
+        #expect(reader.pending == [1, 2])
+        let zeros = "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"
+        let text = """
+            {"itemOffset":110,"phase":{"block":{"_0":\(cid.bytes),"byteCount":3,\
+            "sectionOffset":110}},"position":149,"v2Header":{"characteristics":[\(zeros)],\
+            "dataByteCount":99,"dataOffset":51,"indexOffset":150}}
+            """.replacing(" ", with: "")
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        #expect(String(decoding: try encoder.encode(reader.state), as: UTF8.self) == text)
+        let state = try JSONDecoder().decode(CARReader.State.self, from: Data(text.utf8))
+        #expect(state == reader.state)
+        var resumed = CARReader(resuming: state, pending: [1, 2])
+        let events = try bytes[cut...].withUnsafeBytes { try resumed.feed($0) }
+        #expect(sections(events).map(\.block) == [block])
+        #expect(sections(events).map(\.offset) == [59])
+    }
+
     @Test(arguments: CARFile.all.filter(\.valid))
     func writingWhatWasReadGivesTheSameBytes(file: CARFile) throws {
         let bytes = try file.bytes()

@@ -22,8 +22,9 @@ struct PlacementSimulationTests {
         #expect(figures.placedShare > 1, "the rest of the large zone takes both copies")
     }
 
-    @Test func decisionsDoNotDependOnTheOrderOfPeers() throws {
-        var simulation = PlacementSimulation(seed: 3)
+    @Test(arguments: 1...10 as ClosedRange<UInt64>)
+    func decisionsDoNotDependOnTheOrderOfPeers(seed: UInt64) throws {
+        var simulation = PlacementSimulation(seed: seed)
         for number in 0..<30 {
             simulation.fill(shards: 5)
             let decisions = try simulation.shuffledDecisions(number)

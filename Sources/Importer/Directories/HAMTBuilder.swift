@@ -77,7 +77,7 @@ struct HAMTBuilder {
     }
 
     private func slot(of hash: UInt64, atLevel level: Int) -> Int {
-        Int(hash >> UInt64(64 - (level + 1) * bitsPerLevel)) & (fanout - 1)
+        Int(truncatingIfNeeded: hash >> UInt64(64 - (level + 1) * bitsPerLevel)) & (fanout - 1)
     }
 
     private mutating func placeWaiting(atLevel level: Int) {
