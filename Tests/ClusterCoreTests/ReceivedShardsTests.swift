@@ -31,6 +31,19 @@ struct ReceivedShardsTests {
         #expect(String(decoding: bytes, as: UTF8.self) == "\(shard)\n")
     }
 
+    @Test func theBytesOfAMarkerAreTheseAndAreRead() async throws {
+        let (name, text) = (
+            "00000000000000010000000000000002.3",
+            "bafyreicafgywbvlkawnnmrshbspt2vdnxzolzpktjqufprws3zhayugubu\n"
+        )
+        let copy = try await install("shard")
+        try await received.announce(upload, number: 3, shard: copy.shard)
+        #expect(try names == [name])
+        #expect(try loadMarker() == text)
+        try write(text, to: name)
+        #expect(try Restart(of: fixture).received.copy(of: upload, number: 3) == copy)
+    }
+
     @Test func aMarkerIsThereWhenTheShardHasArrived() async throws {
         try await arrive("shard")
         #expect(try names == [place.name])

@@ -18,13 +18,7 @@ struct ShardFileTests {
     @Test func theBytesOfATinyShardAreThese() async throws {
         let staged = try await fixture.stage([try StoreFixture.block("hello")])
         let bytes = try FileSystem.loadFile(staged.path)
-        let golden = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .appendingPathComponent("Vectors/tiny-shard.hex")
-        let text = bytes.map { String(format: "%02x", $0) }.joined() + "\n"
-        if ProcessInfo.processInfo.environment["REWRITE_GOLDEN"] != nil {
-            try text.write(to: golden, atomically: true, encoding: .utf8)
-        }
-        #expect(text == (try String(contentsOf: golden, encoding: .utf8)))
+        #expect(try GoldenFile.bytes("tiny-shard.hex", bytes) == bytes)
         #expect(staged.fileByteCount == bytes.count)
     }
 
@@ -239,12 +233,6 @@ struct ShardFileTests {
             upload: UploadID(high: 1, low: 2), root: root, clusterDAG: cluster.last!.cid,
             name: "golden", clusterNodes: cluster,
             shards: [ShardCopyID(shard: shard.last!.cid, generation: 7)])
-        let golden = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .appendingPathComponent("Vectors/root-record.hex")
-        let text = record.encoded.map { String(format: "%02x", $0) }.joined() + "\n"
-        if ProcessInfo.processInfo.environment["REWRITE_GOLDEN"] != nil {
-            try text.write(to: golden, atomically: true, encoding: .utf8)
-        }
-        #expect(text == (try String(contentsOf: golden, encoding: .utf8)))
+        #expect(try GoldenFile.bytes("root-record.hex", record.encoded) == record.encoded)
     }
 }

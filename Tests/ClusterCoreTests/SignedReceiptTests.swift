@@ -1,6 +1,7 @@
 import Foundation
 import Multiformats
 import Pinset
+import PosixIO
 import ShardPlanner
 import Testing
 
@@ -44,6 +45,39 @@ struct SignedReceiptTests {
                 "file_bytes", "generation", "number", "peer", "shard", "signature", "storage",
                 "upload",
             ])
+    }
+
+    /// The key is that of RFC 8032 section 7.1, test 1. Another program signed "ingestd receipt 1", a zero
+    /// byte, and these lines with a line feed between them: the shard, the upload, 5, the peer, the
+    /// storage, 7, 1000.
+    @Test func theBytesOfAReceiptAreTheseAndAreRead() throws {
+        let fixture = try StoreFixture()
+        let key =
+            "CAESQJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g"
+            + "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+        let peer = "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV"
+        try FileSystem.saveFile(
+            fixture.directory + "/" + PeerIdentity.fileName,
+            Array(#"{"id":"\#(peer)","private_key":"\#(key)"}"#.utf8), permissions: 0o600)
+        let identity = try PeerIdentity.load(from: fixture.directory)
+        let text = """
+            {"file_bytes":1000,"generation":7,"number":5,"peer":"\(peer)",\
+            "shard":"bafkreig7gwmm2zxrxnn4jywbppujw7d6z4gidzjzhh2hdjvxfw4ncopnvy",\
+            "signature":"vAs1E9j8nL4XucFrGKo7EzepS+AwE/jc0f7YN1h3H0+xAZZS0rvCmYvvAvW5WzCDYSWK8AHf9sYCgTfpVrUyCA==",\
+            "storage":"00000000000000030000000000000004",\
+            "upload":"00000000000000010000000000000002"}
+            """
+        var receipt = receipt
+        receipt.peer = identity.peer
+        let signed = try SignedReceipt(
+            receipt, shard: shard, upload: upload, number: 5, identity: identity)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        #expect(String(decoding: try encoder.encode(signed), as: UTF8.self) == text)
+        let read = try JSONDecoder().decode(SignedReceipt.self, from: Data(text.utf8))
+        #expect(
+            try read.verified(shard: shard, upload: upload, number: 5, from: identity.peer)
+                == receipt)
     }
 
     @Test(arguments: Difference.allCases)

@@ -52,6 +52,38 @@ struct UploadJournalTests {
         #expect(try load() == wanted)
     }
 
+    @Test func theBytesOfAJournalAreThese() throws {
+        let wanted = [
+            UploadCheckpoint(
+                offset: 12, contentByteCount: 10, records: [0xA1], reader: Array("{}".utf8),
+                tail: [1, 2, 3, 4], rest: [9]),
+            UploadCheckpoint(
+                offset: 14, contentByteCount: 12, records: [], reader: Array("{}".utf8),
+                tail: [3, 4, 5, 6], rest: []),
+            UploadCheckpoint(
+                offset: 300, contentByteCount: 290, records: [UInt8](repeating: 7, count: 40),
+                reader: [], tail: [], rest: [8, 8]),
+        ]
+        let journal = try UploadJournal.create(path, opening: [1, 2, 3])
+        for checkpoint in wanted { try journal.append(checkpoint) }
+        let written = try FileSystem.loadFile(path)
+        let golden = try GoldenFile.bytes("upload-journal.hex", written)
+        #expect(written == golden)
+        try FileSystem.saveFile(path, golden)
+        #expect(try load() == wanted)
+    }
+
+    @Test func theBytesOfAClosedJournalAreThese() throws {
+        let journal = try UploadJournal.create(path, opening: [1, 2, 3])
+        for checkpoint in Self.checkpoints(3) { try journal.append(checkpoint) }
+        try journal.close(offset: 3210)
+        let written = try FileSystem.loadFile(path)
+        let golden = try GoldenFile.bytes("upload-journal-closed.hex", written)
+        #expect(written == golden)
+        try FileSystem.saveFile(path, golden)
+        #expect(try UploadJournal.loadOffset(path) == 3210)
+    }
+
     /// Power may go at any byte of an append.
     @Test func aCutAtAnyByteLosesTheLastCheckpointAlone() throws {
         let wanted = Self.checkpoints(3)

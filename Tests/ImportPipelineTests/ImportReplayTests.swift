@@ -69,11 +69,100 @@ struct ImportReplayTests {
         }
     }
 
+    /// A CID of each version, and its bytes in hexadecimal.
+    private static let (v0, v0Bytes) = (
+        try! CID("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn"),
+        "1220 59948439065f29619ef41280cbb932be52c56d99c5966b65e0111239f098bbef"
+    )
+    private static let (v1, v1Bytes) = (
+        try! CID("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"),
+        "01551220 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )
+
+    private static func bytes(_ hexadecimal: String) -> [UInt8] {
+        let digits = hexadecimal.compactMap(\.hexDigitValue)
+        return stride(from: 0, to: digits.count, by: 2).map {
+            UInt8(digits[$0] << 4 | digits[$0 + 1])
+        }
+    }
+
+    /// Journals keep them.
+    @Test func theBytesOfRecordsAreTheseAndAreRead() throws {
+        let path = try ImportPath(components: [Array("a".utf8), Array("bc".utf8)])
+        let mtime = UnixFSTime(seconds: -5, nanoseconds: 7)
+        let golden: [(record: ImportRecord, bytes: String)] = [
+            (
+                .beginFile(path, EntryMetadata(mode: 0o644, mtime: mtime)),
+                "00 02 0161 026263 03 a403 fbffffffffffffffff01 07"
+            ),
+            (.leaf(Self.v1, chunkByteCount: 262_144), "01 \(Self.v1Bytes) 808010"),
+            (.endFile, "02"),
+            (
+                .endFileOfOneLeaf(
+                    LeafReference(cid: Self.v0, blockByteCount: 300, fileByteCount: 5)),
+                "03 \(Self.v0Bytes) ac02 05"
+            ),
+            (
+                .directory(path, EntryMetadata(mtime: mtime)),
+                "04 02 0161 026263 02 fbffffffffffffffff01 07"
+            ),
+            (
+                .symlink(
+                    try ImportPath(components: []), target: Array("../x".utf8),
+                    EntryMetadata(mode: 0o644)),
+                "05 00 01 a403 042e2e2f78"
+            ),
+            (.directory(path, .none), "04 02 0161 026263 00"),
+        ]
+        var all: [UInt8] = []
+        for (record, text) in golden {
+            var bytes: [UInt8] = []
+            record.append(to: &bytes)
+            #expect(bytes == Self.bytes(text), "\(record)")
+            all += Self.bytes(text)
+        }
+        #expect(try ImportRecord.decodeAll(all) == golden.map(\.record))
+    }
+
+    /// Journals keep them.
+    @Test func theBytesOfRecordsOfAnArchiveAreTheseAndAreRead() throws {
+        let roots = [
+            CARImport.Root(cid: Self.v1, kind: nil, cumulativeByteCount: .max, fileByteCount: nil),
+            CARImport.Root(cid: Self.v0, kind: .symlink, cumulativeByteCount: 5, fileByteCount: 0),
+            CARImport.Root(
+                cid: Self.v1, kind: .file, cumulativeByteCount: 300, fileByteCount: 299),
+            CARImport.Root(
+                cid: Self.v0, kind: .directory, cumulativeByteCount: 4, fileByteCount: nil),
+        ]
+        let golden: [(record: ArchiveRecord, bytes: String)] = [
+            (.header(roots: [Self.v0, Self.v1]), "00 02 \(Self.v0Bytes) \(Self.v1Bytes)"),
+            (
+                .block(Self.v1, byteCount: 300, .init(links: [Self.v0], roots: roots)),
+                """
+                01 \(Self.v1Bytes) ac02 01 \(Self.v0Bytes) 04
+                \(Self.v1Bytes) 00 ffffffffffffffffff01 00
+                \(Self.v0Bytes) 03 05 01
+                \(Self.v1Bytes) 01 ac02 ac02
+                \(Self.v0Bytes) 02 04 00
+                """
+            ),
+            (
+                .block(Self.v0, byteCount: 4, .init(links: [], roots: [])),
+                "01 \(Self.v0Bytes) 04 00 00"
+            ),
+        ]
+        var all: [UInt8] = []
+        for (record, text) in golden {
+            var bytes: [UInt8] = []
+            record.append(to: &bytes)
+            #expect(bytes == Self.bytes(text), "\(record)")
+            all += Self.bytes(text)
+        }
+        #expect(try ArchiveRecord.decodeAll(all) == golden.map(\.record))
+    }
+
     @Test func recordsOfAnArchiveAreWhatTheyWere() throws {
-        let (v0, v1) = (
-            try CID("QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n"),
-            try CID("bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
-        )
+        let (v0, v1) = (Self.v0, Self.v1)
         let roots = [
             CARImport.Root(cid: v0, kind: nil, cumulativeByteCount: .max, fileByteCount: nil),
             CARImport.Root(cid: v1, kind: .symlink, cumulativeByteCount: 0, fileByteCount: 0),

@@ -175,7 +175,7 @@ struct DocumentTests {
                 == "{\"Code\":1,\"Message\":\"m\",\"Type\":\"error\"}")
     }
 
-    @Test func shardsAndUploadsAreReadBack() throws {
+    @Test func shardsHaveTheseFields() throws {
         let table = ShardTable(
             root: "r", clusterDAG: "c", name: "n", replicationFactorMin: 1,
             replicationFactorMax: 2,
@@ -184,23 +184,80 @@ struct DocumentTests {
                     number: 0, cid: "s", blocks: 1, payloadBytes: 2, fileBytes: 3,
                     peers: [.init(id: "p", name: "a", state: "stored")])
             ])
-        #expect(
-            try json(table) == """
-                {"cluster_dag":"c","name":"n","replication_factor_max":2,\
-                "replication_factor_min":1,"root":"r","shards":[{"blocks":1,"cid":"s",\
-                "file_bytes":3,"number":0,"payload_bytes":2,"peers":[{"id":"p","name":"a",\
-                "state":"stored"}]}]}
-                """)
-        let why = ShardWhy(
+        try expect(
+            table,
+            """
+            {"cluster_dag":"c","name":"n","replication_factor_max":2,\
+            "replication_factor_min":1,"root":"r","shards":[{"blocks":1,"cid":"s",\
+            "file_bytes":3,"number":0,"payload_bytes":2,"peers":[{"id":"p","name":"a",\
+            "state":"stored"}]}]}
+            """)
+        var why = ShardWhy(
             shard: "s", upload: "u", number: 0, logIndex: 1, decidedAt: WallTime(seconds: 0),
             rulesVersion: 1, neededBytes: 2, chosen: ["p"],
             verdicts: [.init(id: "p", name: "a", isChosen: true, verdict: "chosen")],
             inputDigest: "00")
-        #expect(try JSONBody.decode(ShardWhy.self, from: JSONBody.encode(why)) == why)
-        let upload = UploadStatus(
-            id: "u", state: .aborted, name: "n", coordinator: "p", opened: WallTime(seconds: 0),
-            error: ErrorDocument(.bodyCut, "cut"))
-        #expect(try JSONBody.decode(UploadStatus.self, from: JSONBody.encode(upload)) == upload)
+        let verdicts = #"[{"chosen":true,"id":"p","name":"a","verdict":"chosen"}]"#
+        try expect(
+            why,
+            """
+            {"chosen":["p"],"decided_at":"1970-01-01T00:00:00Z","input_digest":"00","log_index":1,\
+            "needed_bytes":2,"number":0,"rules_version":1,"shard":"s","upload":"u",\
+            "verdicts":\(verdicts)}
+            """)
+        why.isReplayedEqually = true
+        try expect(
+            why,
+            """
+            {"chosen":["p"],"decided_at":"1970-01-01T00:00:00Z","input_digest":"00","log_index":1,\
+            "needed_bytes":2,"number":0,"replayed_equally":true,"rules_version":1,"shard":"s",\
+            "upload":"u","verdicts":\(verdicts)}
+            """)
+    }
+
+    @Test func uploadsHaveTheseFields() throws {
+        try expect(
+            UploadStatus(
+                id: "u", state: .open, name: "", coordinator: "p", opened: WallTime(seconds: 0)),
+            """
+            {"coordinator":"p","id":"u","name":"","opened":"1970-01-01T00:00:00Z",\
+            "reserved_bytes":0,"shards_sealed":0,"state":"open"}
+            """)
+        try expect(
+            UploadStatus(
+                id: "u", state: .committed, name: "n", coordinator: "p",
+                opened: WallTime(seconds: 0), offset: 5, length: 6, shardsSealed: 2,
+                reservedBytes: 7, root: "r"),
+            """
+            {"coordinator":"p","id":"u","length":6,"name":"n","offset":5,\
+            "opened":"1970-01-01T00:00:00Z","reserved_bytes":7,"root":"r","shards_sealed":2,\
+            "state":"committed"}
+            """)
+        try expect(
+            UploadStatus(
+                id: "u", state: .aborted, name: "n", coordinator: "p", opened: WallTime(seconds: 0),
+                error: ErrorDocument(.bodyCut, "cut")),
+            """
+            {"coordinator":"p","error":{"code":400,"detail":"cut","message":"cut","status":400,\
+            "title":"The body ended too early","type":"urn:ingestd:error:body-cut"},"id":"u",\
+            "name":"n","opened":"1970-01-01T00:00:00Z","reserved_bytes":0,"shards_sealed":0,\
+            "state":"aborted"}
+            """)
+    }
+
+    @Test func plansHaveTheseFields() throws {
+        try expect(PlanRequest(fileBytes: [1, .max]), #"{"file_bytes":[1,18446744073709551615]}"#)
+        try expect(PlanAnswer(shards: [["p", "q"], []]), #"{"shards":[["p","q"],[]]}"#)
+    }
+
+    /// A value is written as this text, and read from it.
+    private func expect<Value: Codable & Equatable>(
+        _ value: Value, _ text: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        #expect(try json(value) == text, sourceLocation: sourceLocation)
+        #expect(
+            try JSONBody.decode(Value.self, from: Array(text.utf8)) == value,
+            sourceLocation: sourceLocation)
     }
 
     @Test func aTableTellsShardsWithTooFewAndTooManyCopies() {

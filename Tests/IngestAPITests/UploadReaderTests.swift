@@ -12,10 +12,16 @@ private enum Entry: Equatable {
 
 private func read(_ body: [UInt8]) throws -> [Entry] {
     var reader = UploadReader(boundary: try MultipartBoundary(Array(Form.boundary.utf8)))
+    let entries = try read(body, by: &reader)
+    try reader.finish()
+    return entries
+}
+
+private func read(_ piece: [UInt8], by reader: inout UploadReader) throws -> [Entry] {
     var entries: [Entry] = []
     var open = ""
     var content: [UInt8] = []
-    try body.withUnsafeBytes { bytes in
+    try piece.withUnsafeBytes { bytes in
         var input = bytes
         while let event = try reader.next(&input) {
             switch event {
@@ -30,7 +36,6 @@ private func read(_ body: [UInt8]) throws -> [Entry] {
             }
         }
     }
-    try reader.finish()
     return entries
 }
 
@@ -180,6 +185,27 @@ struct UploadReaderTests {
         #expect(refusal(Form.part("l", longest + [0x78], type: type))?.contains("\(limit)") == true)
         #expect(refusal(Form.part("l", [UInt8](repeating: 1, count: 1 << 20), type: type)) != nil)
         #expect(try read(Form.body(Form.part("l", [], type: type))) == [.symlink("l", "")])
+    }
+
+    /// Journals keep it.
+    @Test func aStateHasTheseFieldsAndIsRead() throws {
+        let part = Form.part("l%2Fx", Array("target".utf8), type: "application/symlink")
+        let begun = Form.body(part, isWhole: false) + Array("--acc".utf8)
+        let boundary = try MultipartBoundary(Array(Form.boundary.utf8))
+        var reader = UploadReader(boundary: boundary)
+        _ = try read(begun, by: &reader)
+        let text = """
+            {"parser":{"bodyOffset":136,"head":[],"impliedByteCount":0,"matchedByteCount":7,\
+            "partCount":1,"phase":4,"skippedByteCount":0},"pending":{"fieldName":[102,105,108,101],\
+            "filename":[108,37,50,70,120],"isFilenameDecoded":false,"kind":2},\
+            "symlinkTarget":[116,97,114,103,101,116]}
+            """
+        #expect(String(decoding: try JSONBody.encode(reader.state), as: UTF8.self) == text)
+        let state = try JSONBody.decode(UploadReader.State.self, from: Array(text.utf8))
+        #expect(state == reader.state)
+        var resumed = UploadReader(boundary: boundary, resuming: state)
+        let entries = try read(Array("eptance-boundary--\r\n".utf8), by: &resumed)
+        #expect(entries == [.symlink("l/x", "target")])
     }
 
     @Test func namesBeyondTheBoundsAreRefused() {
