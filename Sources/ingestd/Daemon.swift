@@ -118,7 +118,7 @@ struct Daemon: Sendable {
     /// Serves until SIGTERM or SIGINT, then lets requests under way finish.
     func run() async throws {
         let application = Application(
-            responder: api, server: try serverBuilder(tls: apiTLS()),
+            responder: api, server: try serverBuilder(tls: configuration.tls),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 serverName: "ingestd/" + Version.text, reuseAddress: true),
@@ -196,26 +196,6 @@ struct Daemon: Sendable {
                 whenListening(place(addresses: [address]))
             },
             logger: Logger(label: "peers", factory: { _ in SwiftLogNoOpLogHandler() }))
-    }
-
-    private func apiTLS() throws -> TLSConfiguration? {
-        guard let tls = configuration.tls else { return nil }
-        func load<Content>(_ setting: Setting, _ path: String, _ body: () throws -> Content) throws
-            -> Content
-        {
-            do { return try body() } catch {
-                throw ConfigurationError.value(
-                    setting, given: path, allowed: "a file in PEM that can be read (\(error))")
-            }
-        }
-        let chain = try load(.tlsCertificate, tls.certificate) {
-            try NIOSSLCertificate.fromPEMFile(tls.certificate)
-        }
-        let key = try load(.tlsKey, tls.key) { try NIOSSLPrivateKey(file: tls.key, format: .pem) }
-        var settings = TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
-        settings.minimumTLSVersion = .tlsv12
-        return settings
     }
 
     private func serverBuilder(

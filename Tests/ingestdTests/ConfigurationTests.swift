@@ -45,6 +45,41 @@ struct ConfigurationTests {
         }
     }
 
+    @Test func anUnknownVariableOfASectionNamesTheNearestOne() async throws {
+        await #expect {
+            _ = try await load(environment: ["INGESTD_API_LISEN": "127.0.0.1:1"])
+        } throws: { error in
+            "\(error)".contains("did you mean 'INGESTD_API_LISTEN'")
+        }
+    }
+
+    /// As orchestrators set them for a service that is called ingestd.
+    @Test(arguments: ["INGESTD_PORT", "INGESTD_SERVICE_HOST", "INGESTD_DATA"])
+    func aVariableOfNoSectionIsNotOurs(name: String) async throws {
+        #expect(try await load(environment: [name: "tcp://10.0.0.1:9094"]).port == 9094)
+    }
+
+    @Test(arguments: ["etcd-certificate", "etcd-authority"])
+    func aCertificateForEtcdThatCannotBeReadIsNamed(name: String) async throws {
+        let secret = NSTemporaryDirectory() + "ingestd-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: secret) }  // it may not have been made
+        let digits = String(repeating: "0f", count: 32)
+        #expect(
+            FileManager.default.createFile(
+                atPath: secret, contents: Data(digits.utf8), attributes: [.posixPermissions: 0o600])
+        )
+        var flags = [
+            "cluster.secret-file": secret, "cluster.etcd": "https://127.0.0.1:1",
+            "cluster.\(name)": "/nowhere.pem",
+        ]
+        if name == "etcd-certificate" { flags["cluster.etcd-key"] = "/nowhere.pem" }
+        await #expect {
+            _ = try await load(flags: flags)
+        } throws: { error in
+            "\(error)".contains("setting cluster.\(name) is '/nowhere.pem'")
+        }
+    }
+
     @Test(arguments: ["", "# nothing but this\n", "# api:\n"])
     func aFileWithoutSettingsIsNone(file: String) async throws {
         #expect(try await load(file: file).maxUploads == 16)

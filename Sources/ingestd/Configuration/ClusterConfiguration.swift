@@ -1,11 +1,12 @@
 import ClusterCore
+import NIOSSL
 
 /// What makes a daemon one of several.
 struct ClusterConfiguration: Sendable {
     /// Which etcd holds the log.
     enum Etcd: Sendable {
-        /// One that somebody runs.
-        case given([String])
+        /// One that somebody runs, at these URLs.
+        case given([String], TLSConfiguration)
         /// Members that the peers run themselves.
         case managed(ClusterFile)
     }
@@ -41,7 +42,10 @@ struct ClusterConfiguration: Sendable {
             return nil
         }
         if !urls.isEmpty {
-            etcd = .given(urls)
+            etcd = .given(
+                urls,
+                try values.clientTLS(
+                    authority: .etcdAuthority, certificate: .etcdCertificate, key: .etcdKey))
         } else if let file {
             etcd = .managed(file)
         } else {

@@ -1,6 +1,7 @@
 import Configuration
 import IngestAPI
 import Logging
+import NIOSSL
 import PosixIO
 import SystemPackage
 import Yams
@@ -13,7 +14,7 @@ enum ConfigurationError: Error, CustomStringConvertible {
     case malformedFile(path: String, reason: String)
     case value(Setting, given: String, allowed: String)
     case exposed(address: String, missing: String)
-    case halfTLS
+    case halfTLS(Setting, Setting)
     case halfCluster
 
     var description: String {
@@ -36,7 +37,8 @@ enum ConfigurationError: Error, CustomStringConvertible {
         case .halfCluster:
             "cluster.secret-file and cluster.etcd go together; one of them is missing. For a cluster "
                 + "that runs its own etcd: ingestd init --cluster, or ingestd init --join HOST:PORT"
-        case .halfTLS: "api.tls-certificate and api.tls-key go together; one of them is missing"
+        case .halfTLS(let certificate, let key):
+            "\(certificate.name) and \(key.name) go together; one of them is missing"
         }
     }
 }
@@ -46,7 +48,8 @@ struct DaemonConfiguration: Sendable {
     var dataDirectory: String
     var host: String
     var port: Int
-    var tls: (certificate: String, key: String)?
+    /// `nil` for plain HTTP.
+    var tls: TLSConfiguration?
     var token: String?
     var idleTimeout: Duration
     /// Uploads that can be resumed are aborted when nobody has touched them for this long.
@@ -71,6 +74,7 @@ struct DaemonConfiguration: Sendable {
         dataDirectory: String, flags: [String: String], file: String, fileIsRequired: Bool,
         environment: [String: String], machineName: String
     ) async throws -> DaemonConfiguration {
+        try checkVariables(environment.keys)
         let exists = try FileSystem.loadStatus(file) != nil
         let hasSections = exists || fileIsRequired ? try checkKeys(file) : false
         var providers: [any ConfigProvider] = [
@@ -121,14 +125,12 @@ struct DaemonConfiguration: Sendable {
                 allowed: Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))
         }
         self.logLevel = logLevel
-        let (certificate, key) = (values.text(.tlsCertificate), values.text(.tlsKey))
-        guard certificate.isEmpty == key.isEmpty else { throw ConfigurationError.halfTLS }
         self.machineName = machineName
         let (zone, hostTag) = (values.text(.zone), values.text(.hostTag))
         self.zone = zone.isEmpty ? nil : zone
         self.hostTag = hostTag.isEmpty ? nil : hostTag
         cluster = try ClusterConfiguration(values, dataDirectory: dataDirectory)
-        tls = certificate.isEmpty ? nil : (certificate, key)
+        tls = try values.serverTLS(.tlsCertificate, .tlsKey)
         token = try values.token(.tokenFile)
         try refuseExposure()
     }
@@ -140,6 +142,21 @@ struct DaemonConfiguration: Sendable {
             .compactMap(\.self).joined(separator: " and ")
         guard missing.isEmpty else {
             throw ConfigurationError.exposed(address: "\(host):\(port)", missing: missing)
+        }
+    }
+
+    /// A misspelt variable would silently leave its default in force.
+    ///
+    /// Those of no section are not ours to judge: orchestrators set some for a service of this name,
+    /// such as `INGESTD_PORT`.
+    private static func checkVariables(_ names: some Sequence<String>) throws {
+        let known = Setting.all.map(\.variable)
+        let sections = Set(Setting.all.map { Setting.variable(of: $0.section) + "_" })
+        for name in names.sorted() where !known.contains(name) {
+            guard sections.contains(where: name.hasPrefix) else { continue }
+            throw ConfigurationError.unknownKey(
+                name, nearest: EditDistance.nearest(to: name, among: known), path: "the environment"
+            )
         }
     }
 
@@ -161,7 +178,7 @@ struct DaemonConfiguration: Sendable {
                 path: path, reason: "it must consist of sections such as 'api:'")
         }
         let known = Setting.all.map(\.name)
-        let knownSections = Set(known.map { String($0.prefix { $0 != "." }) }).sorted()
+        let knownSections = Set(Setting.all.map(\.section)).sorted()
         for (key, value) in sections {
             let section = key.string ?? "?"
             guard knownSections.contains(section) else {

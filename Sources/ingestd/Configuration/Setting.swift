@@ -6,8 +6,14 @@ struct Setting: Sendable {
     /// What it does, its unit and its range; one or more lines for the file.
     let help: String
 
+    /// The part of its name before the dot.
+    var section: String { String(name.prefix { $0 != "." }) }
+
     /// The name of its environment variable.
-    var variable: String {
+    var variable: String { Self.variable(of: name) }
+
+    /// The name of the environment variable of a setting, or what those of a section begin with.
+    static func variable(of name: String) -> String {
         "INGESTD_"
             + name.map { $0 == "." || $0 == "-" ? "_" : String($0).uppercased() }.joined()
     }
@@ -56,6 +62,14 @@ struct Setting: Sendable {
         help:
             "Client URLs of the etcd that holds the cluster's log, with commas between them. Empty:\n"
             + "the peers run it (ingestd init --cluster and --join).")
+    static let etcdAuthority = Setting(
+        name: "cluster.etcd-authority", defaultValue: "",
+        help: "Certificates in PEM that vouch for the etcd of cluster.etcd. Empty: the system's.")
+    static let etcdCertificate = Setting(
+        name: "cluster.etcd-certificate", defaultValue: "",
+        help: "Certificate chain in PEM that is shown to the etcd of cluster.etcd. Empty: none.")
+    static let etcdKey = Setting(
+        name: "cluster.etcd-key", defaultValue: "", help: "Private key of that certificate in PEM.")
     static let etcdClientListen = Setting(
         name: "cluster.etcd-client-listen", defaultValue: "0.0.0.0:9097",
         help: "Address and port of this peer's own etcd for the daemons of the cluster.")
@@ -100,13 +114,14 @@ struct Setting: Sendable {
     static let all = [
         listen, tlsCertificate, tlsKey, tokenFile, idleTimeout, uploadLease, maxUploads, peerName,
         zone, hostTag,
-        clusterSecret, etcd, etcdClientListen, etcdPeerListen, etcdQuota, peerListen, advertise,
+        clusterSecret, etcd, etcdAuthority, etcdCertificate, etcdKey, etcdClientListen,
+        etcdPeerListen, etcdQuota, peerListen, advertise,
         keptCommands, gracePeriod, repairRate, capacity,
         headroom,
         logLevel,
     ]
 
-    /// The configuration file that `init` writes: every setting with its default, commented out.
+    /// The configuration file that `init` writes: every setting with its default, and what it does.
     static var commentedFile: String {
         var text = """
             # Configuration of ingestd. Every setting is shown with its default.
@@ -115,14 +130,13 @@ struct Setting: Sendable {
             """
         var section = ""
         for setting in all {
-            let parts = setting.name.split(separator: ".")
-            if parts[0] != section {
-                section = String(parts[0])
+            if setting.section != section {
+                section = setting.section
                 text += "\n\(section):\n"
             }
             for line in setting.help.split(separator: "\n") { text += "  # \(line)\n" }
             let value = setting.defaultValue.isEmpty ? "\"\"" : setting.defaultValue
-            text += "  \(parts[1]): \(value)\n"
+            text += "  \(setting.name.dropFirst(section.count + 1)): \(value)\n"
         }
         return text
     }

@@ -3,6 +3,7 @@ import ClusterCore
 import EtcdClient
 import Foundation
 import Logging
+import NIOSSL
 import PosixIO
 import ServiceLifecycle
 
@@ -28,15 +29,16 @@ struct ClusterConnection: Sendable {
             secret: settings.secret, identity: identity,
             addresses: [host, "127.0.0.1", "localhost"], now: Date())
         peers = PeerClient(credentials: credentials, workers: workers)
-        guard case .managed(let file) = settings.etcd else {
-            guard case .given(let endpoints) = settings.etcd else { fatalError("two cases") }
-            etcd = EtcdClient(endpoints: endpoints, settings: Self.etcdConnections())
+        let file: ClusterFile
+        switch settings.etcd {
+        case .given(let endpoints, let tls):
+            etcd = EtcdClient(endpoints: endpoints, settings: Self.etcdConnections(tls))
             managed = nil
             return
+        case .managed(let made): file = made
         }
-        var tls = Self.etcdConnections()
-        tls.tlsConfiguration = credentials.clientConfiguration
-        etcd = EtcdClient(endpoints: [], settings: tls)
+        etcd = EtcdClient(
+            endpoints: [], settings: Self.etcdConnections(credentials.clientConfiguration))
         managed = ManagedEtcd(
             settings: EtcdSettings(
                 dataDirectory: configuration.dataDirectory, peer: identity.peer,
@@ -48,8 +50,8 @@ struct ClusterConnection: Sendable {
     }
 
     /// A member that lost power says nothing more.
-    private static func etcdConnections() -> HTTPClient.Configuration {
-        var settings = HTTPClient.Configuration()
+    private static func etcdConnections(_ tls: TLSConfiguration) -> HTTPClient.Configuration {
+        var settings = HTTPClient.Configuration(tlsConfiguration: tls)
         settings.http1_1ConnectionDebugInitializer = ConnectionSilence.notice
         return settings
     }
