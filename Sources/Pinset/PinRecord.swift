@@ -32,6 +32,7 @@ package struct PinRecord: Equatable, Sendable {
     package var timestamp: LogTime
     package var expireAt: LogTime?
     package var metadata: PinMetadata
+    package var origins: [String]
     /// The root that it belongs to.
     package var root: CID
 }

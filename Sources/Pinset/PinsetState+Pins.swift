@@ -76,7 +76,8 @@ extension PinsetState {
             replicationFactorMax: root.options.policy.replicationMax,
             userAllocations: root.options.policy.userAllocations, reference: nil,
             shardByteCount: 0, mode: root.options.mode, timestamp: root.pinnedAt,
-            expireAt: root.options.expireAt, metadata: root.options.metadata, root: root.root)
+            expireAt: root.options.expireAt, metadata: root.options.metadata,
+            origins: root.options.origins, root: root.root)
         switch position {
         case 0:
             pin.reference = root.clusterDAG

@@ -43,6 +43,8 @@ package struct UploadOptions: Equatable, Sendable {
     /// When the pin ends; `nil` for never.
     package var expireAt: LogTime?
     package var metadata: PinMetadata
+    /// Where else the content is, by the user's word; shown again, not used.
+    package var origins: [String]
     package var mode: PinMode
     /// The peer that takes the bytes and proposes the upload's commands.
     package var coordinator: PeerID
@@ -52,7 +54,7 @@ package struct UploadOptions: Equatable, Sendable {
 
     package init(
         name: String, policy: AllocationPolicy, shardLimitByteCount: Int?, coordinator: PeerID,
-        expireAt: LogTime? = nil, metadata: PinMetadata = PinMetadata(),
+        expireAt: LogTime? = nil, metadata: PinMetadata = PinMetadata(), origins: [String] = [],
         mode: PinMode = .recursive, expectedByteCount: Int? = nil
     ) {
         self.name = name
@@ -61,6 +63,7 @@ package struct UploadOptions: Equatable, Sendable {
         self.coordinator = coordinator
         self.expireAt = expireAt
         self.metadata = metadata
+        self.origins = origins
         self.mode = mode
         self.expectedByteCount = expectedByteCount
     }

@@ -245,6 +245,7 @@ extension UploadOptions: WireValue {
         fields.put("shardLimit", optional: shardLimitByteCount)
         fields.put("expireAt", optional: expireAt)
         fields.put("metadata", metadata)
+        fields.put("origins", optional: origins.isEmpty ? nil : origins)
         fields.put("mode", Int(mode.rawValue))
         fields.put("coordinator", coordinator)
         fields.put("expected", optional: expectedByteCount)
@@ -258,6 +259,7 @@ extension UploadOptions: WireValue {
         shardLimitByteCount = try fields.takeOptional("shardLimit")
         expireAt = try fields.takeOptional("expireAt")
         metadata = try fields.take("metadata")
+        origins = try fields.takeOptional("origins") ?? []
         let number = try fields.takeCount("mode")
         guard let mode = UInt8(exactly: number).flatMap(PinMode.init(rawValue:)) else {
             throw .badValue(what: "upload options.mode")

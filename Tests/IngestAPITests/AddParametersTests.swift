@@ -138,7 +138,7 @@ struct AddParametersTests {
         "hamt-directory-size-threshold=abc", "hamt-directory-size-estimation=guess",
         "no-such-option=1", "no-such-option=", "name=a&name=a", "name=a&pin-name=b", "name=%zz",
         "name=%ff", "name=a%00b", "name=a%0ab", "name", "format=car&wrap-with-directory=true",
-        "no-pin=true", "nocopy=true", "only-hash=true", "to-files=/x",
+        "no-pin=true", "pin=false", "nocopy=true", "only-hash=true", "to-files=/x",
         "trickle=true&layout=balanced",
         "encoding=protobuf", "pin-update=QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn",
         "origins=here", "pin=maybe", "mtime=99999999999999999999",
@@ -213,28 +213,11 @@ struct AddParametersTests {
             QueryString.encode(parameters.queryItems)
                 == "format=car&cid-version=1&name=x+y&meta-a=1&meta-b=2&shard=false")
     }
-
-    @Test func defaultsFillInReplicationAndMayContradict() throws {
-        let given = try ReplicationFactors(minimum: 3, maximum: 0)
-        #expect(try given.resolved(defaultMinimum: 1, defaultMaximum: 4).maximum == 4)
-        #expect(throws: ParameterError.self) {
-            try given.resolved(defaultMinimum: 1, defaultMaximum: 2)
-        }
-        #expect(throws: ParameterError.self) {
-            try given.resolved(defaultMinimum: -1, defaultMaximum: -1)
-        }
-    }
 }
 
-struct PinAndListParametersTests {
+struct PinParametersTests {
     private func pin(_ query: String) throws -> PinParameters {
         try PinParameters(parsing: QueryString.parse(query), now: now)
-    }
-
-    private func list(
-        _ query: String, _ subject: ListParameters.Subject = .allocations
-    ) throws -> ListParameters {
-        try ListParameters(parsing: QueryString.parse(query), for: subject)
     }
 
     @Test func pinRequestsTakeOnlyPinOptions() throws {
@@ -247,27 +230,13 @@ struct PinAndListParametersTests {
         }
     }
 
-    @Test func filtersNameKindsOfPins() throws {
-        #expect(try list("").kinds.count == 4)
-        #expect(try list("filter=all").kinds.count == 4)
-        #expect(try list("filter=").kinds.count == 4)
-        #expect(try list("filter=shard-pin,meta-pin").kinds == [.shard, .meta])
-        #expect(throws: ParameterError.self) { try list("filter=bogus") }
-        #expect(throws: ParameterError.self) { try list("filter=pin,,meta-pin") }
-    }
-
-    @Test func filtersNameStatesOfPins() throws {
-        #expect(try list("", .pins).states == nil)
-        #expect(try list("filter=pinned,error", .pins).states?.count == 4)
-        #expect(throws: ParameterError.self) { try list("filter=bogus", .pins) }
-        #expect(throws: ParameterError.self) { try list("cids=a,b,c", .pins) }
-        let cid = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn"
-        #expect(try list("cids=\(cid)&local=true", .pins).cids.map(\.description) == [cid])
-        #expect(throws: ParameterError.self) { try list("cids=\(cid)", .allocations) }
-    }
-
-    @Test(arguments: ["limit=-1", "limit=abc", "limit=0", "after=x", "limit=99999999999"])
-    func pagesAreBounded(query: String) {
-        #expect(throws: ParameterError.self) { try list(query) }
+    @Test func originsAreMultiaddressesWithAPeerAndBounded() throws {
+        let origin = "/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWPeer"
+        #expect(try pin("origins=\(origin),\(origin)").origins == [origin, origin])
+        let many = Array(repeating: origin, count: PinParameters.maximumOriginCount + 1)
+        let long = origin + String(repeating: "x", count: PinParameters.maximumOriginByteCount)
+        for origins in ["192.0.2.1", "/ip4/192.0.2.1/tcp/4001", many.joined(separator: ","), long] {
+            #expect(throws: ParameterError.self, "\(origins)") { try pin("origins=\(origins)") }
+        }
     }
 }

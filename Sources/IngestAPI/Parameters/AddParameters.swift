@@ -19,10 +19,12 @@ package struct AddParameters: Equatable, Sendable {
     package var pin = PinParameters()
     /// False asks for a single shard without size limit.
     package var isSharded = true
-    /// Copies should include the peer that took the upload.
+    /// ipfs-cluster's way to add first to the peer that was asked, and to pin afterwards. Where the
+    /// copies end up is the same, and here they go there at once, so that nothing depends on it.
     package var prefersLocalPeer = false
     /// Answer with lines as entries are done; otherwise with one JSON array at the end.
     package var streamsOutput = true
+    /// With `streamsOutput`: lines also tell how many bytes of a file have come.
     package var reportsProgress = false
 
     package init() {}
@@ -93,20 +95,20 @@ package struct AddParameters: Equatable, Sendable {
     static let names =
         [
             "format", "profile", "mode", "shard", "local", "stream-channels", "progress", "no-pin",
-            "nocopy", "only-hash", "to-files", "trickle", "cid-base",
+            "nocopy", "only-hash", "pin", "to-files", "trickle", "cid-base",
         ] + ImportOptions.Overrides.names + PinParameters.names + clientOptions
 
     /// Options that act in the client, which sends them all the same. Walking directories,
     /// skipping hidden files and printing less are done before or after the request.
     private static let clientOptions = [
-        "recursive", "hidden", "quiet", "quieter", "silent", "pin", "fscache", "dereference-args",
+        "recursive", "hidden", "quiet", "quieter", "silent", "fscache", "dereference-args",
         "dereference-symlinks", "stdin-name", "ignore", "ignore-rules-path", "encoding", "offline",
         "timeout", "fast-provide-root", "fast-provide-dag", "fast-provide-wait", "arg",
     ]
 
     /// Switches among the client's options; their values are checked so that a slip is noticed.
     private static let clientFlags = [
-        "recursive", "hidden", "quiet", "quieter", "silent", "pin", "fscache", "dereference-args",
+        "recursive", "hidden", "quiet", "quieter", "silent", "fscache", "dereference-args",
         "dereference-symlinks", "offline", "fast-provide-root", "fast-provide-dag",
         "fast-provide-wait",
     ]
@@ -126,6 +128,11 @@ package struct AddParameters: Equatable, Sendable {
             ("only-hash", "use ingest-cli add --only-hash, which needs no service"),
         ] where try reader.flag(name) == true {
             throw .unsupported(name: name, value: "true", advice: advice)
+        }
+        if try reader.flag("pin") == false {
+            throw .unsupported(
+                name: "pin", value: "false",
+                advice: "what is stored is pinned; remove the pin afterwards")
         }
         for (name, advice) in [
             ("to-files", "there is no mutable file system here"),

@@ -7,6 +7,8 @@ package struct PinParameters: Equatable, Sendable {
     /// Bytes of all metadata keys and values together; a pin lives in replicated state.
     package static let maximumMetadataByteCount = 16 << 10
     package static let maximumUserAllocationCount = 1024
+    package static let maximumOriginCount = 64
+    package static let maximumOriginByteCount = 1024
     /// ipfs-cluster's: 100 MiB.
     package static let defaultShardByteLimit = 104_857_600
 
@@ -173,7 +175,15 @@ package struct PinParameters: Equatable, Sendable {
     private static func origins(_ reader: inout ParameterReader) throws(ParameterError) -> [String]
     {
         let origins = try reader.list("origins")
-        for origin in origins where !origin.hasPrefix("/") || !origin.contains("/p2p/") {
+        guard origins.count <= maximumOriginCount else {
+            throw .invalid(
+                name: "origins", value: "\(origins.count) of them",
+                expected: "at most \(maximumOriginCount)")
+        }
+        for origin in origins
+        where !origin.hasPrefix("/") || !origin.contains("/p2p/")
+            || origin.utf8.count > maximumOriginByteCount
+        {
             throw .invalid(
                 name: "origins", value: origin,
                 expected: "multiaddresses with a peer ID, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3…"
@@ -183,8 +193,7 @@ package struct PinParameters: Equatable, Sendable {
     }
 }
 
-/// How many copies are wanted, as asked for: 0 leaves it to the service's configuration, -1 means a
-/// copy on every peer.
+/// How many copies are wanted, as asked for: 0 where nothing was said, -1 for a copy on every peer.
 package struct ReplicationFactors: Equatable, Sendable {
     package static let everywhere = -1
     package static let maximum = 1000
@@ -215,16 +224,6 @@ package struct ReplicationFactors: Equatable, Sendable {
         try self.init(minimum: both ?? minimum ?? 0, maximum: both ?? maximum ?? 0)
     }
 
-    /// Fills in what was left to the configuration.
-    ///
-    /// - Throws: `contradiction` when that does not go with what was asked for.
-    package func resolved(
-        defaultMinimum: Int, defaultMaximum: Int
-    ) throws(ParameterError) -> ReplicationFactors {
-        try ReplicationFactors(
-            minimum: minimum == 0 ? defaultMinimum : minimum,
-            maximum: maximum == 0 ? defaultMaximum : maximum)
-    }
 }
 
 private func isControl(_ byte: UInt8) -> Bool {

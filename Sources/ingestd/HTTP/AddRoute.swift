@@ -52,7 +52,10 @@ struct AddRoute: Sendable {
         let content: any UploadContent
         let body: UploadBody
         do {
-            content = try makeContent(parameters.format, options, boundary, session)
+            content = try makeContent(
+                parameters.format, options, boundary, session,
+                parameters.reportsProgress && parameters.streamsOutput
+                    ? ProgressReport(lines.addProgress) : nil)
             body = UploadBody(request.body, isCompressed: isCompressed) { [metrics] count in
                 metrics.received(count)
             }
@@ -79,12 +82,13 @@ struct AddRoute: Sendable {
 
     private func makeContent(
         _ format: AddParameters.Format, _ options: ImportOptions, _ boundary: MultipartBoundary,
-        _ session: UploadSession
+        _ session: UploadSession, _ progress: ProgressReport?
     ) throws -> any UploadContent {
         switch format {
         case .unixfs:
             FileTreeContent(
-                boundary: boundary, pipeline: try maker.makePipeline(options, session))
+                boundary: boundary, pipeline: try maker.makePipeline(options, session),
+                progress: progress)
         case .car:
             ArchiveContent(boundary: boundary, archive: maker.makeArchiveImport(session))
         }

@@ -20,6 +20,8 @@ final class AnswerLines {
     /// The newest line; the last of all is the root's.
     private var held: (entry: ImportedEntry, allocations: [PeerID])?
     private var isFirst = true
+    /// Who asks for progress wants it at once.
+    private var hasProgress = false
 
     /// - Parameter streams: One object a line, soon after it is known; otherwise one JSON array.
     init(dialect: AnswerDialect, streams: Bool) {
@@ -29,12 +31,24 @@ final class AnswerLines {
 
     /// Whether there is enough to begin the answer with, or to go on. Until then an error becomes
     /// its status.
-    var isReady: Bool { bytes.count >= (streams ? 32 << 10 : 1 << 20) }
+    var isReady: Bool { hasProgress || bytes.count >= (streams ? 32 << 10 : 1 << 20) }
 
     /// - Parameter allocations: Peers that the entry's newest blocks go to.
     func add(_ entry: ImportedEntry, allocations: [PeerID]) {
         if let held { append(held.entry, held.allocations) }
         held = (entry, allocations)
+    }
+
+    /// - Parameter byteCount: Bytes of the file so far.
+    func addProgress(of path: [UInt8], byteCount: Int) {
+        separate()
+        hasProgress = true
+        switch dialect {
+        case .cluster:
+            AddedOutput.appendProgressLine(name: path, bytes: UInt64(byteCount), to: &bytes)
+        case .kubo:
+            KuboAddedOutput.appendProgressLine(name: path, bytes: UInt64(byteCount), to: &bytes)
+        }
     }
 
     /// The upload is committed.
@@ -49,7 +63,10 @@ final class AnswerLines {
 
     /// What can be sent so far.
     func takeReady() -> ByteBuffer {
-        defer { bytes.removeAll(keepingCapacity: true) }
+        defer {
+            bytes.removeAll(keepingCapacity: true)
+            hasProgress = false
+        }
         return ByteBuffer(bytes: bytes)
     }
 
@@ -80,8 +97,9 @@ final class AnswerLines {
                 name: entry.path, cid: entry.cid, size: entry.cumulativeByteCount,
                 allocations: allocations, to: &bytes)
         case .kubo:
-            // Kubo names an entry without a name by its CID.
-            let name = entry.path.isEmpty ? Array(entry.cid.description.utf8) : entry.path
+            // Kubo names a file without a name by its CID, and the directory around all not at all.
+            let isNameless = entry.path.isEmpty && entry.kind != .directory
+            let name = isNameless ? Array(entry.cid.description.utf8) : entry.path
             KuboAddedOutput.appendLine(
                 name: name, cid: entry.cid, size: entry.cumulativeByteCount, to: &bytes)
         }

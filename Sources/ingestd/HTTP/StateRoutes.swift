@@ -88,14 +88,15 @@ struct StateRoutes: Sendable {
                 .conflict, "\(member) is this peer; ask another one to remove it, or stop it")
         }
         let acceptsLoss = query.contains { $0.name == "accept-loss" && $0.value == "true" }
-        let (copyCount, isSpare, lost) = try await peer.driver.read { state in
+        let (isUp, copyCount, isSpare, lost) = try await peer.driver.read { state in
             (
-                state.peer(member)?.copyCount ?? 0, state.isSpare(member),
+                state.peer(member)?.status == .up, state.peer(member)?.copyCount ?? 0,
+                state.isSpare(member),
                 state.roots(lostWithout: member)
             )
         }
         guard isSpare || acceptsLoss else {
-            throw Problem(.conflict, Self.lossText(of: member, copyCount, lost))
+            throw Problem(.conflict, Self.lossText(of: member, isUp: isUp, copyCount, lost))
         }
         // Nobody else can end them, and what they reserved would keep the peer.
         let (orphans, isPromised) = try await peer.driver.read { state in
@@ -122,7 +123,9 @@ struct StateRoutes: Sendable {
         return Response(status: .noContent)
     }
 
-    private static func lossText(of member: PeerID, _ copyCount: Int, _ lost: [CID]) -> String {
+    private static func lossText(
+        of member: PeerID, isUp: Bool, _ copyCount: Int, _ lost: [CID]
+    ) -> String {
         let named = lost.prefix(100).map(\.description).joined(separator: ", ")
         let more = lost.count > 100 ? " and \(lost.count - 100) more" : ""
         let roots =
@@ -131,7 +134,8 @@ struct StateRoutes: Sendable {
             : "\(lost.count) roots would lose their last copy of a shard: \(named)\(more)"
         return
             "peer \(member) holds \(copyCount) copies, not all of them as often elsewhere as they "
-            + "should be; \(roots); drain it and wait, or repeat with accept-loss=true to give them up"
+            + "should be; \(roots); \(isUp ? "drain it" : "start it again") and wait, or give them up "
+            + "with ingest-cli peers rm --accept-loss (accept-loss=true here)"
     }
 
     private func safeToStop(_ text: String) async throws -> SafeToStop {
@@ -215,6 +219,7 @@ struct StateRoutes: Sendable {
         document.userAllocations = pin.userAllocations.map(\.description)
         document.expireAt = pin.expireAt.map { WallTime(milliseconds: $0.millisecondsSinceEpoch) }
         document.metadata = pin.metadata.dictionary
+        document.origins = pin.origins
         document.allocations = pin.allocations.map(\.description)
         document.maxDepth = pin.maxDepth
         document.reference = pin.reference?.description
@@ -266,7 +271,7 @@ struct StateRoutes: Sendable {
         }
         return GlobalPinInfo(
             cid: pin.cid.description, name: pin.name,
-            allocations: pin.allocations.map(\.description), created: time,
+            allocations: pin.allocations.map(\.description), origins: pin.origins, created: time,
             metadata: pin.metadata.dictionary, peerMap: map)
     }
 

@@ -90,15 +90,53 @@ protocol UploadContent: AnyObject {
     var contentByteCount: UInt64 { get }
 }
 
+/// How far the files of an upload have come, for the lines of its answer.
+final class ProgressReport {
+    /// Kubo's: bytes of a file from one line to the next.
+    private static let stride = 256 << 10
+
+    private let report: (_ path: [UInt8], _ byteCount: Int) -> Void
+    private var path: [UInt8] = []
+    private var byteCount = 0
+    private var reported = 0
+
+    init(_ report: @escaping (_ path: [UInt8], _ byteCount: Int) -> Void) {
+        self.report = report
+    }
+
+    func begin(_ path: ImportPath) {
+        (self.path, byteCount, reported) = (path.joined, 0, 0)
+    }
+
+    func add(_ count: Int) {
+        byteCount += count
+        if byteCount - reported >= Self.stride { tell() }
+    }
+
+    func end() {
+        if byteCount > reported { tell() }
+    }
+
+    private func tell() {
+        reported = byteCount
+        report(path, byteCount)
+    }
+}
+
 /// Files, directories and symlinks, one per part.
 final class FileTreeContent: UploadContent {
     let pipeline: ImportPipeline
     let boundary: MultipartBoundary
     var reader: UploadReader
+    private let progress: ProgressReport?
 
-    init(boundary: MultipartBoundary, pipeline: ImportPipeline) {
+    /// - Parameter progress: Told of the open file as it comes, unless nobody wants to know.
+    init(
+        boundary: MultipartBoundary, pipeline: ImportPipeline, progress: ProgressReport? = nil
+    ) {
         self.pipeline = pipeline
         self.boundary = boundary
+        self.progress = progress
         reader = UploadReader(boundary: boundary)
     }
 
@@ -113,9 +151,15 @@ final class FileTreeContent: UploadContent {
             var input = bytes
             while let event = try reader.next(&input) {
                 switch event {
-                case .beginFile(let entry): pipeline.beginFile(entry.path, entry.metadata)
-                case .data(let bytes): try pipeline.append(bytes)
-                case .endFile: try pipeline.endFile()
+                case .beginFile(let entry):
+                    progress?.begin(entry.path)
+                    pipeline.beginFile(entry.path, entry.metadata)
+                case .data(let bytes):
+                    try pipeline.append(bytes)
+                    progress?.add(bytes.count)
+                case .endFile:
+                    progress?.end()
+                    try pipeline.endFile()
                 case .directory(let entry): pipeline.addDirectory(entry.path, entry.metadata)
                 case .symlink(let entry, let target):
                     pipeline.addSymlink(entry.path, target: target, entry.metadata)

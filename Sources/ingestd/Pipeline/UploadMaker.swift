@@ -26,6 +26,7 @@ struct UploadMaker: Sendable {
             name: pin.name, policy: try AllocationPolicy(pin),
             shardLimitByteCount: parameters.shardByteLimit, coordinator: peer.id,
             expireAt: pin.expireAt.map { LogTime($0) }, metadata: PinMetadata(pin.metadata),
+            origins: pin.origins,
             expectedByteCount: expectedByteCount)
     }
 
