@@ -106,7 +106,7 @@ struct PeersCommand: AsyncParsableCommand {
         ) async throws {
             try await service.withClient { client in
                 try await body(client, peer)
-                try Console.shared.printLine("\(done) \(peer)")
+                try service.report(["peer": peer, "done": done], as: "\(done) \(peer)")
             }
         }
     }

@@ -61,7 +61,8 @@ struct ProgressText {
             return String("\(ByteCountText.text(doneByteCount))\(rateText)".prefix(width))
         }
         let left = secondsLeft.map { "  \(Self.clock($0)) left" } ?? ""
-        let shardText = shardCount > 0 ? "  \(shardCount) shards" : ""
+        let shardText =
+            shardCount > 0 ? "  \(shardCount) shard\(shardCount == 1 ? "" : "s")" : ""
         let numbers =
             "\(ByteCountText.text(doneByteCount)) of \(ByteCountText.text(totalByteCount))"
             + rateText + left + shardText
@@ -91,16 +92,21 @@ struct ProgressText {
     }
 }
 
-/// A rate that follows changes within seconds and does not flicker.
+/// A rate that follows changes within seconds and does not flicker: the mean since the start at first,
+/// for what begins with full buffers begins too fast.
 struct SmoothedRate {
+    private static let span = 2.0
+
     private(set) var bytesPerSecond = 0.0
     private var lastByteCount = 0
+    private var elapsedSeconds = 0.0
 
     mutating func update(byteCount: Int, afterSeconds seconds: Double) {
         guard seconds > 0 else { return }
         let current = Double(max(0, byteCount - lastByteCount)) / seconds
         lastByteCount = byteCount
-        let weight = bytesPerSecond == 0 ? 1 : min(1, seconds / 2)
+        elapsedSeconds += seconds
+        let weight = min(1, seconds / min(elapsedSeconds, Self.span))
         bytesPerSecond += (current - bytesPerSecond) * weight
     }
 }

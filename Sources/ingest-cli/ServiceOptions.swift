@@ -28,6 +28,11 @@ struct ServiceOptions: ParsableArguments {
 
     var isJSON: Bool { enc == .json }
 
+    /// Prints what was done: the fields of a JSON object, or a sentence.
+    func report(_ fields: [String: String], as text: String) throws {
+        try Console.shared.printLine(isJSON ? JSONBody.encode(fields) : Array(text.utf8))
+    }
+
     /// Makes a client for the length of `body`.
     func withClient<Result>(
         _ body: (ServiceClient) async throws -> Result

@@ -50,7 +50,7 @@ struct UploadsCommand: AsyncParsableCommand {
         func run() async throws {
             try await service.withClient { client in
                 try await client.abortUpload(upload)
-                try Console.shared.printLine("aborted \(upload)")
+                try service.report(["upload": upload], as: "aborted \(upload)")
             }
         }
     }

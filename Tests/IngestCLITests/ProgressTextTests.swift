@@ -50,6 +50,14 @@ struct ProgressTextTests {
         #expect(abs(rate.bytesPerSecond - 1000) < 1)
     }
 
+    @Test func whatFillsBuffersAtTheStartIsSoonNoPartOfTheRate() {
+        var rate = SmoothedRate()
+        for step in 1...20 { rate.update(byteCount: 1000 + step * 100, afterSeconds: 0.1) }
+        #expect(abs(rate.bytesPerSecond - 1500) < 1)
+        for step in 21...80 { rate.update(byteCount: 1000 + step * 100, afterSeconds: 0.1) }
+        #expect(rate.bytesPerSecond < 1050)
+    }
+
     @Test func columnsOfATableLineUp() {
         var table = TextTable(["A", "NUMBER"])
         table.rightAligned = [1]
