@@ -1,16 +1,22 @@
 """The command line, as its users run it, also through a network that damages what passes."""
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
+import pty
+import re
 import socket
+import struct
 import subprocess
+import termios
 import threading
 
 import archives
-from client import NO_SPACE, PARTIAL, REFUSED, VERIFICATION_FAILED, Client
+from checks_resume import Resumable
+from client import DONE, LOCAL, NO_SPACE, PARTIAL, REFUSED, VERIFICATION_FAILED, Client
 from daemon import expect
-from forms import Entry, add, random_bytes
+from forms import Entry, add, random_bytes, small_files
 
 MIB = 1 << 20
 
@@ -154,27 +160,34 @@ class FlippingProxy:
 
 
 def a_bit_flipped_on_the_way_is_noticed_by_the_client(bench):
-    source = bench.directory / 'file'
-    source.write_bytes(random_bytes('flip', 4 * MIB))
+    source, copy = bench.directory / 'file', bench.directory / 'copy'
     with bench.daemon() as daemon:
         client = Client(bench, daemon.api)
-        root = client.run('add', '--only-hash', '-Q', source)[0].split()[-1]
-        proxy = FlippingProxy(daemon.api, 2_500_000)
-        _, error = client.run('add', source, status=VERIFICATION_FAILED, address=proxy.address)
-        expect(proxy.has_flipped, 'nothing was flipped')
-        expect(root in error, 'the message does not name the root computed here: %s', error)
-        others = set(daemon.pins()) - {root}
-        expect(all(other in error for other in others), 'the message does not name %s: %s', others, error)
-        proxy.close()
+        # In one request, and in pieces.
+        for size in 4 * MIB, 20 * MIB:
+            source.write_bytes(random_bytes('flip', size))
+            before = set(daemon.pins())
+            root = client.run('add', '--only-hash', '-Q', source)[0].split()[-1]
+            proxy = FlippingProxy(daemon.api, size * 5 // 8)
+            _, error = client.run('add', source, status=VERIFICATION_FAILED, address=proxy.address)
+            expect(proxy.has_flipped, 'nothing was flipped')
+            expect(root in error, 'the message does not name the root computed here: %s', error)
+            others = set(daemon.pins()) - before
+            expect(len(others) == 1 and root not in others, 'what was damaged became %s, not one other root', others)
+            expect(others.pop() in error, 'the message does not name what was stored: %s', error)
+            expect(not daemon.api.get_lines('/uploads'), 'an upload stays open')
+            proxy.close()
+            pieces = 'method="PATCH",route="/uploads/{id}"' in daemon.api.get('/metrics').body.decode()
+            expect(pieces == (size > 16 * MIB), 'a file of %d bytes was sent in pieces: %s', size, pieces)
 
-        expect(client.add(source) == root, 'without the proxy comes another root')
-        proxy = FlippingProxy(daemon.api, 2_500_000, flips_answers=True)
-        copy = bench.directory / 'copy'
-        client.run('get', root, '-o', copy, status=VERIFICATION_FAILED, address=proxy.address)
-        expect(proxy.has_flipped and not copy.exists(), 'a damaged file was left under its name')
-        proxy.close()
-        client.run('get', root, '-o', copy)
-        expect(copy.read_bytes() == source.read_bytes(), 'the file got is not the one added')
+            expect(client.add(source) == root, 'without the proxy comes another root')
+            proxy = FlippingProxy(daemon.api, size * 5 // 8, flips_answers=True)
+            client.run('get', root, '-o', copy, status=VERIFICATION_FAILED, address=proxy.address)
+            expect(proxy.has_flipped and not copy.exists(), 'a damaged file was left under its name')
+            proxy.close()
+            client.run('get', root, '-o', copy)
+            expect(copy.read_bytes() == source.read_bytes(), 'the file got is not the one added')
+            copy.unlink()
 
 
 def exit_codes_tell_what_failed(bench):
@@ -195,6 +208,189 @@ def exit_codes_tell_what_failed(bench):
         expect('pipe' in error, 'what was left out is not named: %s', error)
         client.run('add', source, status=1, address='http://127.0.0.1:1')
         daemon.expect_agreement()
+
+
+def json_lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def what_the_client_lists_is_what_the_service_says(bench):
+    # What is free on the disk changes, and what is listed with it.
+    with bench.daemon('--capacity', '1GiB') as daemon:
+        client = Client(bench, daemon.api)
+        entries = [Entry('d', kind='directory'), Entry('d/large', random_bytes('listed', 5 * MIB))]
+        root = add(daemon.api, entries, shard_size=2 * MIB, name='a tree', meta_kind='test').root
+        expect(add(daemon.api, [Entry('f', b'small')]).root, 'an upload failed')
+        expect(Resumable(daemon, name='open').patch(0, b'begun').status == 204, 'a piece is not taken')
+        table = daemon.api.get_json('/shards/' + root)['shards']
+        shard, own = table[0]['cid'], daemon.api.get_json('/id')['id']
+        numbers = [str(row[key]) for row in table for key in ('cid', 'blocks', 'file_bytes')]
+        # (command, what it lists, what its text must show)
+        for words, path, shown in (
+                (['pin', 'ls'], '/pins', [root, 'a tree']),
+                (['pin', 'ls', root], '/allocations/' + root, ['meta-pin', 'a tree', 'meta kind   test', '1 to 1']),
+                (['status'], '/peers', [own[-8:], 'up', '1 GiB', '%d shards: 0 with too few' % (len(table) + 1)]),
+                (['status', root], '/pins/' + root, [own[-8:], 'sharded', '%d shards: 0 with too few' % len(table)]),
+                (['peers'], '/peers', [own[-8:], 'up', '1 GiB']),
+                (['shards', root], '/shards/' + root, numbers),
+                (['shards', 'why', shard], '/shards/%s/why' % shard, ['shard 0 of upload', own[-8:], 'chosen']),
+                (['uploads'], '/uploads', ['open', own])):
+            wanted = daemon.api.get_lines(path)
+            found = json_lines(client.run(*words, '--enc', 'json')[0])
+            expect(wanted and found == wanted, '%s lists %s, the service %s', ' '.join(words), found, wanted)
+            out, _ = client.run(*words)
+            missing = [text for text in shown if text not in out]
+            expect(not missing, '%s does not show %s: %s', ' '.join(words), missing, out)
+        again = json.loads(client.run('shards', 'why', '--replay', '--enc', 'json', shard)[0])
+        expect(again['replayed_equally'] is True, 'the decision made again is %s', again)
+        found = json.loads(client.run('verify', '--enc', 'json', root)[0])
+        wanted = {'root': root, 'ok': True, 'damaged': [], 'missing': [], 'blocks': sum(row['blocks'] for row in table),
+                  'bytes': sum(row['payload_bytes'] for row in table)}
+        expect(found == wanted, 'verified is %s, stored %s', found, wanted)
+        unknown = 'bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e'
+        for words in ['pin', 'ls'], ['status'], ['shards'], ['shards', 'why'], ['ls']:
+            out, error = client.run(*words, '--enc', 'json', unknown, status=REFUSED)
+            expect(not out and error.startswith('ingest-cli: '), '%s of nothing: %s', ' '.join(words), out + error)
+
+
+def ls_shows_the_entries_that_were_added(bench):
+    name = 'd\u00e9j\u00e0 vu'
+    entries = [
+        Entry('d', kind='directory'), Entry('d/large', random_bytes('ls', 3 * MIB)), Entry('d/empty', b''),
+        Entry('d/' + name, b'1'), Entry('d/link', b'large', 'symlink'),
+        Entry('d/inner', kind='directory'), Entry('d/inner/deep', b'deep')]
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        # The second directory takes several blocks.
+        for number, added in enumerate((
+                add(daemon.api, entries, profile='unixfs-v1-2025'),
+                add(daemon.api, small_files(300), hamt_directory_size_threshold=1000))):
+            lines = {line['name']: line for line in added.lines}
+            # A file is listed as itself.
+            for path in ['d', 'd/inner', 'd/large', 'd/' + name] if number == 0 else ['many']:
+                children = sorted(key for key in lines if key.startswith(path + '/') and '/' not in key[len(path) + 1:])
+                wanted = [
+                    (key.rsplit('/', 1)[-1], lines[key]['cid'], lines[key].get('size', 0)) for key in children or [path]]
+                of_root = added.root + path[len(added.lines[-1]['name']):]
+                found = json_lines(client.run('ls', '--enc', 'json', of_root)[0])
+                told = sorted((line['name'], line['cid'], line.get('size', 0)) for line in found)
+                expect(told == wanted, '%s is listed as %s, added was %s', path, told, wanted)
+                out, _ = client.run('ls', of_root)
+                texts = sorted('%s %d %s' % (cid, size, name) for name, cid, size in wanted)
+                expect(sorted(out.splitlines()) == texts, '%s is listed as %s', path, out)
+        _, error = client.run('ls', added.root + '/no such entry', status=LOCAL)
+        expect('no such entry' in error, 'what is missing is not named: %s', error)
+
+
+def removed_pins_are_told_and_gone(bench):
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        roots = [add(daemon.api, [Entry('f', b'root %d' % number)]).root for number in range(3)]
+        wanted = daemon.api.get_json('/allocations/' + roots[0])
+        found = json_lines(client.run('pin', 'rm', '--enc', 'json', roots[0])[0])
+        expect(found == [wanted], 'removed is %s, it was %s', found, wanted)
+        expect(set(daemon.pins()) == set(roots[1:]), 'pinned is %s', list(daemon.pins()))
+        out, _ = client.run('pin', 'rm', *roots[1:])
+        expect(out.splitlines() == ['removed ' + root for root in roots[1:]], 'told is %s', out)
+        expect(client.run('pin', 'ls')[0] == client.run('pin', 'ls', '--enc', 'json')[0] == '', 'pins are listed')
+        client.run('pin', 'rm', roots[0], status=REFUSED)
+        daemon.expect_empty()
+
+
+def versions_are_told_also_without_a_service(bench):
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        own, service = client.run('--version')[0].strip(), daemon.api.get_json('/version')['version']
+        out, _ = client.run('version')
+        expect(out.split() == ['ingest-cli', own, 'ingestd', service], 'told is %s', out)
+        found = json.loads(client.run('version', '--enc', 'json')[0])
+        expect(found == {'client': own, 'service': service}, 'told is %s', found)
+        nobody = {'status': LOCAL, 'address': 'http://127.0.0.1:1'}
+        expect(client.run('version', **nobody)[0].split() == ['ingest-cli', own], 'without a service nothing is told')
+        found = json.loads(client.run('version', '--enc', 'json', **nobody)[0])
+        expect(found == {'client': own}, 'without a service told is %s', found)
+
+
+COMPLETE = """
+source "$0"
+COMP_WORDS=(ingest-cli "$@" '') COMP_CWORD=$(($# + 1)) COMP_LINE="ingest-cli $* " COMP_POINT=$((${#COMP_LINE}))
+$(complete -p ingest-cli | sed 's/.* -F \\([^ ]*\\) .*/\\1/') ingest-cli '' "${@: -1}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+def bash_takes_the_completion_script_and_completes_with_it(bench):
+    script = bench.directory / 'script'
+
+    def bash(*words):
+        done = subprocess.run(['bash', *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        expect(done.returncode == 0 and not done.stderr, 'bash %s: %s', words[0], done.stderr)
+        return done.stdout.split()
+
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        out, _ = client.run('completion', 'bash')
+        script.write_text(out)
+        bash('-n', script)
+        for words, wanted in (
+                ([], {'add', 'get', 'ls', 'shards', 'pin', 'status', 'uploads', 'peers', 'verify', 'version'}),
+                (['pin'], {'ls', 'rm'}), (['completion'], {'bash', 'zsh', 'fish'}),
+                (['add', '--format'], {'unixfs', 'car'})):
+            found = set(bash('-c', COMPLETE, script, *words))
+            expect(wanted <= found, 'after %s it offers %s', words, found)
+        expect(client.run('--generate-completion-script', 'bash')[0] == out, 'there are two scripts')
+        for shell, mark in ('zsh', '#compdef ingest-cli'), ('fish', 'complete -c ingest-cli'):
+            expect(mark in client.run('completion', shell)[0].replace("'", ''), 'no script for %s', shell)
+        client.run('completion', 'tcsh', status=LOCAL)
+
+
+def run_on_terminal(client, *words, columns, **variables):
+    """All that a command writes on a terminal of its own, and its status."""
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('4H', 24, columns, 0, 0))
+    process = client.start(*words, output=terminal, **{'TERM': 'xterm', **variables}).process
+    os.close(terminal)
+    written = b''
+    # Once nobody has the other end any more, reading is an error.
+    with contextlib.suppress(OSError):
+        while piece := os.read(screen, 1 << 16):
+            written += piece
+    os.close(screen)
+    return written.decode(), process.wait()
+
+
+BEFORE_BAR = '\r\x1b[K'
+BAR = re.compile(
+    r' *(\d+)% \[#*\+*\.*\] [0-9.]+ (?:bytes|[KM]iB) of (\d+ MiB)'
+    r'(  [0-9.]+ (bytes|[KM]iB)/s)?(  \d+:\d\d left)?(  \d+ shards)?')
+
+
+def a_terminal_shows_how_an_add_goes_and_then_the_root(bench):
+    source = bench.directory / 'file'
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        # In pieces, and in one request.
+        for size, columns in (20 * MIB, 70), (6 * MIB, 100):
+            source.write_bytes(random_bytes('terminal', size))
+            root = client.add('--only-hash', source)
+            add_in_a_second = ['add', '-Q', '--limit-upload', size, source]
+            written, status = run_on_terminal(client, *add_in_a_second, columns=columns)
+            expect(status == DONE and BEFORE_BAR in written, 'it ended with %d, without a bar: %r', status, written)
+            first, *bars, last = written.split(BEFORE_BAR)
+            expect((first, last.split()) == ('', [root]), 'around the bars comes %r and %r', first, last)
+            matches = [BAR.fullmatch(bar) for bar in bars]
+            expect(len(bars) >= 3 and all(matches), 'the bars are %s', bars)
+            expect(all(len(bar) < columns for bar in bars), 'a bar is wider than %d columns: %s', columns, bars)
+            shares = [int(match[1]) for match in matches]
+            expect(shares == sorted(shares) and shares[0] < shares[-1] == 99, 'the shares are %s', shares)
+            expect({match[2] for match in matches} == {'%d MiB' % (size // MIB)}, 'of how much: %s', bars)
+        for words, variables in (['--no-progress'], {}), ([], {'TERM': 'dumb'}):
+            written, status = run_on_terminal(client, *add_in_a_second, *words, columns=100, **variables)
+            expect(status == DONE and written.split() == [root], 'without a bar it ended with %d: %r', status, written)
+        out, error = client.run(*add_in_a_second)
+        expect((out, error) == (root + '\n', ''), 'without a terminal comes %r and %r', out, error)
+        _, error = client.run(*add_in_a_second, '--progress')
+        expect(BEFORE_BAR in error, 'no bar where one is asked for: %r', error)
 
 
 def a_dry_run_tells_root_shards_and_peers_and_sends_nothing(bench):
@@ -219,4 +415,6 @@ def a_dry_run_tells_root_shards_and_peers_and_sends_nothing(bench):
 CHECKS = [
     a_tree_added_and_got_is_the_same, a_dry_run_tells_root_shards_and_peers_and_sends_nothing,
     long_lists_come_in_pages, damage_on_disk_is_found_by_verify, damage_among_blocks_like_list_nodes_is_found_by_verify, a_bit_flipped_on_the_way_is_noticed_by_the_client,
-    exit_codes_tell_what_failed]
+    exit_codes_tell_what_failed, what_the_client_lists_is_what_the_service_says, ls_shows_the_entries_that_were_added,
+    removed_pins_are_told_and_gone, versions_are_told_also_without_a_service,
+    bash_takes_the_completion_script_and_completes_with_it, a_terminal_shows_how_an_add_goes_and_then_the_root]

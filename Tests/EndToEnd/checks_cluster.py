@@ -2,9 +2,12 @@
 import concurrent.futures
 import contextlib
 import itertools
+import json
+import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -14,7 +17,7 @@ import time
 from client import REFUSED, VERIFICATION_FAILED, Client
 from checks_lifecycle import expect_refusal
 from checks_upload import expect_valid_shards
-from cluster import MIB, SHARD_BYTES, Cluster, copies, dataset, entries, expect_in_time, make_secret
+from cluster import MIB, SHARD_BYTES, Cluster, Etcd, VotingCluster, copies, dataset, entries, expect_in_time, make_secret
 from daemon import CheckFailed, CheckSkipped, eventually, expect
 from forms import Entry, add, random_bytes
 from wire import API
@@ -128,7 +131,113 @@ def copies_avoid_one_zone_while_another_has_room(bench):
         bench.note = '%d shards in two zones, %d in one' % (len(early) + len(late) - len(inside), len(inside))
 
 
+def copies_in_one_zone_avoid_one_host_while_another_has_room(bench):
+    zones, hosts = ['a', 'a', 'a', 'b'], ['x', 'x', 'y', 'z']
+    cluster = Cluster(bench, peers=4, zones=zones, capacities=['1GiB', '1GiB', 48 * MIB, '1GiB'])
+    for peer, host in zip(cluster.peers, hosts):
+        peer.arguments += ['--host-tag', host]
+    with cluster:
+        apart, other_zone = cluster.peers[2:]
+        told = [apart.storages()[peer].get('host') for peer in cluster.ids]
+        expect(told == hosts, 'the hosts are listed as %s', told)
+        cluster.add(dataset('hosts', 7 * MIB, 5 * MIB), **copies(3))
+        cluster.expect_agreement()
+        early = expect_copies(cluster, 3)
+        for shard, peers in early.items():
+            expect({apart.id, other_zone.id} < set(peers), 'shard %s is on %s, two of them one host', shard, peers)
+        # A host that is full is no reason to refuse.
+        files = dataset('more than the host holds', 21 * MIB, 21 * MIB)
+        root = cluster.add(files, **copies(3))
+        cluster.expect_agreement()
+        late = {shard: peers for shard, peers in expect_copies(cluster, 3).items() if shard not in early}
+        expect(all(other_zone.id in peers for peers in late.values()), 'a host counted for more than a zone: %s', late)
+        inside = [shard for shard, peers in late.items() if apart.id not in peers]
+        expect(inside and len(inside) < len(late), '%d of %d later shards are on two hosts', len(inside), len(late))
+        cluster.expect_reads(root, files, [apart])
+        bench.note = '%d shards on three hosts, %d on two' % (len(early) + len(late) - len(inside), len(inside))
+
+
+def a_plan_names_the_shards_and_the_peers_an_upload_then_has(bench):
+    # One copy goes to each zone. In the second one no decision is a tie, and none is so close that it would turn on
+    # what a shard has reserved beyond its length, 1 MiB of 9, which a plan does not count.
+    tree, capacities = bench.directory / 'tree', ['1GiB', 100 * MIB, 240 * MIB]
+    tree.mkdir()
+    for name, content in dataset('planned', 25 * MIB, 0, 18 * MIB, 50_000).items():
+        (tree / name).write_bytes(content)
+    with Cluster(bench, zones=['a', 'b', 'b'], capacities=capacities) as cluster:
+        client = Client(bench, cluster.peers[1].api)
+        # Eight blocks with their frames.
+        words = ['--shard-size', 8 * MIB + (64 << 10), '--rmin', 2, '--rmax', 2, tree]
+        plan = json.loads(client.run('add', '--dry-run', '--enc', 'json', *words)[0])
+        cluster.expect_empty()
+        sizes = json.dumps({'file_bytes': [shard['file_bytes'] for shard in plan['shards']]}).encode()
+        answer = cluster.peers[2].api.request('POST', '/plans?replication-min=2&replication-max=2', body=sizes)
+        planned = [set(shard['peers']) for shard in plan['shards']]
+        expect(list(map(set, answer.json['shards'])) == planned, 'another peer plans %s, not %s', answer.json, planned)
+        for number in (1, 2):
+            count = sum(cluster.ids[number] in peers for peers in planned)
+            expect(2 <= count < len(planned), '%d of %d shards are planned for peer %d', count, len(planned), number)
+        expect(client.add(*words) == plan['root'], 'the root is not the planned one')
+        cluster.expect_agreement()
+        table = cluster.peers[0].api.get_json('/shards/' + plan['root'])['shards']
+        allocations = expect_copies(cluster, 2)
+        for key in ('cid', 'blocks', 'payload_bytes', 'file_bytes'):
+            expect([shard[key] for shard in plan['shards']] == [row[key] for row in table], 'planned %s differ', key)
+        found = [set(allocations[shard['cid']]) for shard in plan['shards']]
+        expect(found == planned, 'the shards are on %s, planned was %s', found, planned)
+        bench.note = '%d shards' % len(planned)
+
+
 # ---- failures
+
+def a_good_copy_is_read_where_the_other_is_damaged(bench):
+    files = dataset('damaged', 11_000_003, 9 * MIB, 0, 1, 9 * MIB + 1, 700_000)
+
+    def expect_everything(peer):
+        cluster.expect_reads(root, files, [peer])
+        for name, content in files.items():
+            if content:
+                peer.expect_ranges('%s/%s' % (root, name), content, bench.random)
+
+    with Cluster(bench) as cluster:
+        root = cluster.add(files, **copies(2))
+        cluster.expect_agreement()
+        damaged = damage_a_copy_of_each_shard(cluster)
+        for peer in cluster.peers:
+            expect_everything(peer)
+        # A file that is open can be read after it was deleted.
+        for peer in cluster.peers:
+            peer.restart()
+        cluster.expect_up()
+        for peer in cluster.peers:
+            expect_everything(peer)
+        for shard, (peer, way) in damaged.items():
+            expect(shard in ''.join(peer.log), 'its peer has not met that shard %s was %s', shard, way)
+        cluster.peers[0].unpin(root)
+        cluster.expect_empty()
+        bench.note = '%d shards' % len(damaged)
+
+
+def damage_a_copy_of_each_shard(cluster):
+    """One in each of three ways, and not all on one peer; {CID: (peer, way)}."""
+    peers, damaged = {peer.id: peer for peer in cluster.peers}, {}
+    for number, (shard, holders) in enumerate(cluster.allocations().items()):
+        peer, way = peers[sorted(holders)[number % 2]], ('changed', 'cut', 'deleted')[number % 3]
+        path, = (path for path in peer.shard_paths if path.name.startswith(shard))
+        damaged[shard] = (peer, way)
+        if way == 'changed':
+            data = bytearray(path.read_bytes())
+            # A byte in every block at least.
+            for position in range(1000, len(data), 50_000):
+                data[position] ^= 1
+            path.write_bytes(data)
+        elif way == 'cut':
+            os.truncate(path, path.stat().st_size // 3)
+        else:
+            path.unlink()
+    expect(len(damaged) >= 6, 'there are only %d shards', len(damaged))
+    return damaged
+
 
 def a_peer_that_dies_during_an_upload_is_replaced(bench):
     files = dataset('dies', 24 * MIB, 18 * MIB, 700_000)
@@ -164,6 +273,29 @@ def a_peer_that_dies_during_an_upload_is_replaced(bench):
         cluster.expect_agreement()
         cluster.expect_reads(root, files, [dying])
         bench.note = '%d of %d shards went elsewhere' % (len(without), len(allocations))
+
+
+def a_peer_that_freezes_during_an_upload_is_replaced(bench):
+    files = dataset('freezes', 30 * MIB)
+    with Cluster(bench, peers=4) as cluster:
+        frozen, survivors = cluster.peers[3], cluster.peers[:3]
+        with upload_under_way(cluster, files) as upload:
+            before = eventually(frozen.shard_files, 'peer 3 has no shards')
+            os.kill(frozen.process.pid, signal.SIGSTOP)
+            begin = time.monotonic()
+        root, seconds = upload.result(), time.monotonic() - begin
+        expect(seconds < 90, 'the upload took %.0f s more', seconds)
+        expect('did not reach a peer' in ''.join(cluster.peers[0].log), 'nothing was sent to the peer that froze')
+        late = {shard: peers for shard, peers in cluster.allocations().items() if shard not in before}
+        expect(late, 'all shards were sent before')
+        for shard, peers in late.items():
+            expect(len(peers) == 2 and frozen.id not in peers, 'shard %s is on %s', shard, peers)
+        cluster.expect_reads(root, files, survivors)
+        os.kill(frozen.process.pid, signal.SIGCONT)
+        cluster.expect_up()
+        cluster.expect_agreement()
+        cluster.expect_reads(root, files)
+        bench.note = '%d of %d shards went elsewhere, after %.0f s' % (len(late), len(before) + len(late), seconds)
 
 
 @contextlib.contextmanager
@@ -392,28 +524,40 @@ def a_peer_that_was_away_for_longer_than_the_log_reaches_takes_anothers_state(be
         bench.note = 'archives of %s commands' % ', '.join(str(found['commands']) for found in checked)
 
 
+def wipe(peer):
+    """Leaves nothing on its disk but who it is."""
+    path = peer.directory / 'identity.json'
+    identity = path.read_bytes()
+    shutil.rmtree(peer.directory)
+    peer.directory.mkdir(mode=0o700)
+    path.touch(0o600)
+    path.write_bytes(identity)
+
+
 def a_wiped_peer_is_refused_and_then_taken_with_an_empty_disk(bench):
     files = dataset('wiped', 9 * MIB)
-    with Cluster(bench, arguments=['--grace-period', '1s']) as cluster:
+    with Cluster(
+            bench, arguments=['--grace-period', '1s'], environment={'INGESTD_CLUSTER_KEPT_COMMANDS': '10'}) as cluster:
         root = cluster.add(files, **copies(2))
         wiped = max(cluster.peers, key=lambda peer: len(peer.shard_paths))
         wiped.stop()
-        identity = (wiped.directory / 'identity.json').read_bytes()
-        shutil.rmtree(wiped.directory)
-        wiped.directory.mkdir(mode=0o700)
-        path = wiped.directory / 'identity.json'
-        path.touch(0o600)
-        path.write_bytes(identity)
+        through = next(number for number, peer in enumerate(cluster.peers) if peer is not wiped)
+        others = [cluster.add({'small': b'%d' % number}, through, **copies(2)) for number in range(12)]
+        eventually(lambda: cluster.etcd.has_key('/trimmed-to'), 'the log is not shortened')
+        wipe(wiped)
         expect_refusal(wiped, 'storage.id is missing')
         (wiped.directory / 'storage.id').write_text('0' * 32 + '\n')
         expect_refusal(wiped, 'is known with storage', '--replace-storage')
-        (wiped.directory / 'storage.id').unlink()
         wiped.kill()
+        wipe(wiped)
+        wiped.log.clear()
         wiped.arguments.append('--replace-storage')
         cluster.start()
+        expect('took the state of another peer' in wiped.log_text, 'it began with the log:\n%s', wiped.log_text)
         # Its copies are gone; the other peers make new ones.
         expect_in_time(lambda: None if all(len(peers) == 2 for peers in cluster.allocations().values()) else 'copies lack')
         cluster.expect_agreement()
+        expect(set(wiped.pins()) == {root, *others}, 'the wiped peer lists %s', list(wiped.pins()))
         cluster.expect_reads(root, files)
 
 
@@ -431,10 +575,13 @@ def peers_are_drained_and_removed_by_the_client(bench):
         expect(cluster.peers[2].shard_files() == before, 'a drained peer got new shards')
         client.run('peers', 'undrain', drained)
         expect(cluster.peers[0].states()[drained] == 'up', 'peer 2 is not listed as up')
+        cluster.peers[2].kill()
+        cluster.peers[0].expect_states({**dict.fromkeys(cluster.ids, 'up'), drained: 'down'})
         # What is there in one copy goes with its peer: it is named, and must be given up in so many words.
         _, error = client.run('peers', 'rm', drained, status=REFUSED)
         expect(root in error and other not in error, 'the root that would be lost is not named: %s', error)
-        cluster.peers[2].kill()
+        expect('--accept-loss' in error and 'start it again' in error, 'what to do is not named: %s', error)
+        expect(cluster.peers[0].states()[drained] == 'down', 'a refused removal has changed the members')
         client.run('peers', 'rm', drained, '--accept-loss')
         expect(drained not in cluster.peers[1].states(), 'the removed peer is still listed')
         cluster.expect_reads(other, dataset('while drained', *[3_000_000] * 4), cluster.peers[:2])
@@ -535,6 +682,21 @@ def a_drained_peer_can_be_removed_once_its_shards_are_elsewhere(bench):
         expect_copies(cluster, 2)
 
 
+def who_has_no_etcd_installed_is_told_how_to_get_it(bench):
+    (bench.directory / 'empty').mkdir()
+    with VotingCluster(bench, peers=0) as cluster:
+        peer = cluster.make_peer('p0', environment={'PATH': str(bench.directory / 'empty')})
+        peer.init()
+        expect_refusal(peer, 'there is none on this machine', 'apt-get install etcd-server', 'cluster.etcd')
+        peer.kill()
+        del peer.environment['PATH']
+        cluster.peers.append(peer)
+        cluster.start()
+        cluster.expect_voters(1)
+        cluster.add({'small': b'with etcd'})
+        cluster.expect_agreement()
+
+
 def peers_stop_when_told_to_also_without_etcd(bench):
     with Cluster(bench) as cluster:
         cluster.etcd.kill()
@@ -553,16 +715,59 @@ def peers_stop_when_told_to_also_without_etcd(bench):
         cluster.expect_agreement()
 
 
+def make_certificate(folder, name, *signed_by):
+    """A key and a certificate for 127.0.0.1 in `folder`; one that signs others, unless it is signed by such a one."""
+    key, certificate = folder / (name + '-key.pem'), folder / (name + '.pem')
+    command = [
+        'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=' + name, '-keyout', str(key),
+        '-out', str(certificate), '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost']
+    if signed_by:
+        command += ['-CA', str(signed_by[0]), '-CAkey', str(signed_by[1]), '-addext', 'basicConstraints=CA:FALSE']
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    expect(done.returncode == 0, 'openssl: %s', done.stderr)
+    return certificate, key
+
+
+def an_etcd_that_asks_for_certificates_is_shown_one(bench):
+    authority = make_certificate(bench.directory, 'authority')
+    own = make_certificate(bench.directory, 'own', *authority)
+    context = ssl.create_default_context(cafile=authority[0])
+    context.load_cert_chain(*own)
+    etcd = Etcd(bench.directory / 'guarded', context)
+    etcd.flags = [
+        '--cert-file', str(own[0]), '--key-file', str(own[1]), '--client-cert-auth', '--trusted-ca-file', str(authority[0])]
+    shown = dict(zip(
+        ['INGESTD_CLUSTER_ETCD_AUTHORITY', 'INGESTD_CLUSTER_ETCD_CERTIFICATE', 'INGESTD_CLUSTER_ETCD_KEY'],
+        map(str, [authority[0], *own])))
+    cluster = Cluster(bench, peers=0)
+    cluster.etcd = etcd
+    cluster.peers += [cluster.make_peer('p%d' % number, environment=shown) for number in range(2)]
+    with cluster:
+        files = dataset('guarded', 5 * MIB)
+        cluster.expect_reads(cluster.add(files, **copies(2)), files)
+        cluster.expect_agreement()
+        # Whoever shows none is not let in, and says so.
+        stranger = cluster.make_peer('stranger', environment={
+            name: value for name, value in shown.items() if name.endswith('AUTHORITY')})
+        stranger.spawn()
+        eventually(lambda: 'waiting for the log' in stranger.log_text, 'a peer without a certificate is let in')
+        expect('listening' not in stranger.log_text.replace('listening for peers', ''), 'it listens:\n%s', stranger.log_text)
+        stranger.kill()
+
+
 CHECKS = [
     two_copies_are_on_two_peers_and_every_peer_reads_them, a_dataset_larger_than_any_peer_goes_in_and_reads_back,
     a_coordinator_without_room_passes_the_shards_on, copies_avoid_one_zone_while_another_has_room,
-    a_peer_that_dies_during_an_upload_is_replaced,
+    copies_in_one_zone_avoid_one_host_while_another_has_room, a_plan_names_the_shards_and_the_peers_an_upload_then_has,
+    a_good_copy_is_read_where_the_other_is_damaged, a_peer_that_dies_during_an_upload_is_replaced,
+    a_peer_that_freezes_during_an_upload_is_replaced,
     a_coordinator_that_dies_leaves_nothing_with_the_others_nor_when_it_is_back,
     a_peer_that_starts_again_during_an_upload_keeps_what_it_signed_for, a_peer_that_is_killed_is_listed_as_down_and_comes_back,
     without_etcd_reads_go_on_and_uploads_are_refused, nobody_without_the_secret_gets_a_byte_from_the_peer_port,
     shards_of_a_lost_peer_get_new_copies_after_the_grace_period,
     verify_tells_what_nobody_can_send_now_from_what_is_damaged, a_drained_peer_can_be_removed_once_its_shards_are_elsewhere,
-    peers_stop_when_told_to_also_without_etcd,
+    peers_stop_when_told_to_also_without_etcd, who_has_no_etcd_installed_is_told_how_to_get_it,
+    an_etcd_that_asks_for_certificates_is_shown_one,
     a_copied_data_directory_is_refused_by_name,
     a_peer_that_was_away_for_longer_than_the_log_reaches_takes_anothers_state,
     a_wiped_peer_is_refused_and_then_taken_with_an_empty_disk, peers_are_drained_and_removed_by_the_client]

@@ -11,7 +11,7 @@ import time
 from cluster import MIB, SHARD_BYTES, copies, dataset, entries
 from daemon import eventually, expect
 from forms import add, random_bytes
-from machines import Machines
+from machines import Machines, VotingMachines
 from wire import WireError
 
 # Neither a client nor an operator waits longer for news of a machine that is gone.
@@ -33,6 +33,8 @@ class Told:
     root: str = None
     # The error that was answered. Neither root nor error: the connection ended before either.
     error: dict = None
+    # Its root was removed, which was acknowledged.
+    is_removed: bool = False
 
     def __str__(self):
         error = 'error ' + self.error.get('message', '')[:100] if self.error else None
@@ -64,6 +66,14 @@ class History:
         self.uploads.append(told)
         return told
 
+    def remove(self, told, through):
+        """Removes the root of an upload and takes note of the answer."""
+        root, told.root = told.root, None
+        # From here on nobody knows, unless the answer says it.
+        answer = self.cluster.peers[through].api.request('DELETE', '/pins/' + root)
+        expect(answer.status == 200 or answer.status >= 500, 'a removal was answered %s', answer)
+        told.is_removed = answer.status == 200
+
     @staticmethod
     def _whole(content):
         return content if isinstance(content, bytes) else content.whole
@@ -71,11 +81,13 @@ class History:
     def __str__(self):
         roots, errors = (sum(bool(getattr(told, name)) for told in self.uploads) for name in ('root', 'error'))
         neither = len(self.uploads) - roots - errors
-        return '%d uploads acknowledged, %d refused, %d not answered' % (roots, errors, neither)
+        removals = sum(told.is_removed for told in self.uploads)
+        return '%d uploads acknowledged, %d refused, %d not answered, %d removals acknowledged' % (
+            roots, errors, neither - removals, removals)
 
     def expect_kept(self, peers, since=0):
-        """Each of these peers must list what was acknowledged, once, and nothing of what was refused. What was uploaded
-        after the first `since` uploads must be readable there, too."""
+        """Each of these peers must list what was acknowledged, once, and nothing of what was refused or
+        removed. What was uploaded after the first `since` uploads must be readable there, too."""
         for peer in peers:
             pins = collections.defaultdict(list)
             for pin in peer.pins().values():
@@ -84,7 +96,7 @@ class History:
                 found = pins.pop(told.name, [])
                 if told.root:
                     expect(found == [told.root], 'of %s, %s lists %s', told, peer.id, found)
-                elif told.error:
+                elif told.error or told.is_removed:
                     expect(not found, 'of %s, %s lists %s', told, peer.id, found)
                 # Of the others nobody knows, but they are there as a whole or not at all.
                 for root in found if number >= since else ():
@@ -185,7 +197,10 @@ def pauses_of_a_death(cluster, history, name, before, doomed, end):
     survivors = cluster.others(doomed)
     through = [machine.number for machine in survivors]
     held = [Held(random_bytes('%s held %d' % (name, number), 3 * SHARD_BYTES)) for number in through]
-    with concurrent.futures.ThreadPoolExecutor(6) as beside, Prober(history, survivors, name + ' probe') as prober:
+    old = [
+        history.upload('%s old %d' % (name, number), {'f': b'%d of %s' % (number, name.encode())}, number % 2, **copies(2))
+        for number in range(6)]
+    with concurrent.futures.ThreadPoolExecutor(3) as removing, concurrent.futures.ThreadPoolExecutor(6) as beside, Prober(history, survivors, name + ' probe') as prober:
         try:
             waiting = [
                 beside.submit(history.upload, '%s held %d' % (name, number), {'f': content}, number, **copies(2))
@@ -196,13 +211,18 @@ def pauses_of_a_death(cluster, history, name, before, doomed, end):
             eventually(lambda: sum(one.done() for one in others) >= len(others) // 2, 'the uploads do not get far')
             moment = time.monotonic()
             end()
+            removals = [
+                removing.submit(history.remove, told, through[number % len(through)]) for number, told in enumerate(old)]
             cluster.expect_reads(before.root, before.files, [survivors[0].peer])
             reading = time.monotonic() - moment
         finally:
             for content in held:
                 content.go_on()
         for upload in waiting + others:
-            upload.result(200)
+            told = upload.result(200)
+            expect(told.root, 'an upload through a machine that lived on was not committed: %s', told)
+        for removal in removals:
+            removal.result(200)
         prober.expect_more(5)
     return prober.pause_since(moment), reading
 
@@ -237,6 +257,27 @@ def no_acknowledged_command_is_lost_when_the_leaders_machine_dies(bench):
         expect(is_soon, '%s waited for more than %d s: %s', who, PAUSE_SECONDS, bench.note)
 
 
+def members_run_by_daemons_go_on_when_the_leaders_machine_loses_power(bench):
+    pauses = []
+    with VotingMachines(bench) as cluster:
+        history = History(cluster)
+        for number in range(2):
+            doomed, since = cluster.leader(), len(history.uploads)
+            with Prober(history, cluster.others(doomed), 'round %d' % number) as prober:
+                prober.expect_more(3)
+                moment = time.monotonic()
+                doomed.lose_power()
+                prober.expect_more(5)
+            pauses.append(prober.pause_since(moment))
+            cluster.power_on(doomed)
+            cluster.expect_agreement()
+            history.expect_kept(cluster.peers, since)
+        history.end()
+    bench.note = 'pause %.1f s in the median, of%s; %s' % (
+        statistics.median(pauses), ''.join(' %.1f' % pause for pause in pauses), history)
+    expect(max(pauses) <= SILENCE_SECONDS, 'clients waited for more than %d s: %s', SILENCE_SECONDS, bench.note)
+
+
 # ---- a machine that is cut off
 
 def expect_refusal(machine, history, name):
@@ -250,26 +291,33 @@ def expect_refusal(machine, history, name):
 
 def expect_no_denial(peer, told):
     """Who cannot know of an upload must not say that there is none."""
-    for method, path in ('GET', '/ipfs/%s/%s' % (told.root, min(told.files))), ('DELETE', '/pins/' + told.root):
-        answer = peer.api.request(method, path)
-        expect(answer.status >= 500, '%s of what was uploaded elsewhere meanwhile: %s', method, answer)
+    requests = ('GET', '/ipfs/%s/%s' % (told.root, min(told.files))), ('DELETE', '/pins/' + told.root)
+    with concurrent.futures.ThreadPoolExecutor() as beside:
+        for (method, _), answer in zip(requests, beside.map(lambda one: peer.api.request(*one), requests)):
+            expect(answer.status >= 500, '%s of what was uploaded elsewhere meanwhile: %s', method, answer)
     # What was refused for want of an answer may have been done, or be done later.
     told.root = None
 
 
 def a_minority_side_answers_reads_and_says_why_it_cannot_write(bench):
-    cut_one_off(bench, lambda cluster: cluster.others(cluster.leader())[0])
+    cut_one_off(bench, Machines(bench), lambda cluster: cluster.others(cluster.leader())[0])
 
 
 def a_leader_that_is_cut_off_answers_reads_and_says_why_it_cannot_write(bench):
     # On a cluster of its own: for seconds after one was cut off, connections between etcd's members may be stuck.
-    cut_one_off(bench, lambda cluster: cluster.leader())
+    cut_one_off(bench, Machines(bench), lambda cluster: cluster.leader())
 
 
-def cut_one_off(bench, choose):
-    with Machines(bench) as cluster:
+def a_leader_among_five_that_is_cut_off_answers_reads_and_says_why_it_cannot_write(bench):
+    # With members that the daemons run.
+    cut_one_off(bench, VotingMachines(bench, machines=5), lambda cluster: cluster.leader())
+
+
+def cut_one_off(bench, machines, choose):
+    with machines as cluster:
         history = History(cluster)
-        everywhere = history.upload('everywhere', dataset('everywhere', 9 * MIB, 100_000), 0, **copies(3))
+        files = dataset('everywhere', 9 * MIB, 100_000)
+        everywhere = history.upload('everywhere', files, 0, **copies(len(cluster.machines)))
         expect(everywhere.root, 'an upload failed: %s', everywhere)
         apart = choose(cluster)
         others = cluster.others(apart)
@@ -285,9 +333,9 @@ def cut_one_off(bench, choose):
                 name = 'through %d' % machine.number
                 told = history.upload(name, dataset(name, 9 * MIB), machine.number, **copies(2))
                 expect(told.root, 'the majority side does not take an upload: %s', told)
-            expect_no_denial(apart.peer, told)
             prober.expect_more(1)
         pause = prober.pause_since(moment)
+        expect_no_denial(apart.peer, told)
         apart.heal()
         cluster.expect_up()
         cluster.expect_agreement()
@@ -382,6 +430,9 @@ def a_daemon_whose_link_is_slow_still_ends_uploads(bench):
 
 CHECKS = [
     no_acknowledged_command_is_lost_when_the_leaders_machine_dies,
+    members_run_by_daemons_go_on_when_the_leaders_machine_loses_power,
     a_minority_side_answers_reads_and_says_why_it_cannot_write,
-    a_leader_that_is_cut_off_answers_reads_and_says_why_it_cannot_write, a_coordinator_that_is_cut_off_is_told_no_false_success,
+    a_leader_that_is_cut_off_answers_reads_and_says_why_it_cannot_write,
+    a_leader_among_five_that_is_cut_off_answers_reads_and_says_why_it_cannot_write,
+    a_coordinator_that_is_cut_off_is_told_no_false_success,
     a_daemon_whose_link_is_slow_still_ends_uploads]

@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import random
-import signal
 import statistics
 import threading
 import time
@@ -213,9 +212,8 @@ class Work:
         self._pause.wait(generator.uniform(1, KILL_INTERVAL))
         victim = generator.choice(self._cluster.peers[1:])
         if generator.random() < 0.25:
-            for pid in victim.etcd_pids:
-                os.kill(pid, signal.SIGKILL)
-                self.counts['kills of etcd'] += 1
+            victim.member.kill()
+            self.counts['kills of etcd'] += 1
             return
         victim.kill()
         self.counts['kills'] += 1

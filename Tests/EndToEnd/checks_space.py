@@ -4,9 +4,10 @@ import os
 import re
 import subprocess
 
+from client import Client
 from daemon import CheckSkipped, eventually, expect
 from forms import Added, Entry, Form, add, random_bytes
-from wire import Exchange
+from wire import Exchange, query
 
 MIB = 1 << 20
 AMOUNT = re.compile(r'\d+(\.\d+)? ?([KMGT]i?B|bytes)')
@@ -62,12 +63,39 @@ def an_upload_that_outgrows_the_capacity_leaves_nothing(bench):
         daemon.expect_agreement()
 
 
+def a_shard_without_limit_reserves_more_as_it_grows_and_commits(bench):
+    piece = random_bytes('grows', MIB)
+    form = Form([Entry('f', (bytes([number]) * 8 + piece for number in range(200)))])
+    headers = [form.header, ('Transfer-Encoding', 'chunked')]
+    # (bytes sent, what is reserved then): a quarter more than the file needs, in steps of 128 MiB.
+    stages = [(20 * MIB, 128 * MIB), (199 * MIB, 256 * MIB)]
+    with bench.daemon() as daemon:
+        with Exchange(daemon.api, 'POST', query('/add', shard=False), headers) as exchange:
+            sent = 0
+            for data in form:
+                exchange.send_chunk(data)
+                sent += len(data)
+                if stages and sent >= stages[0][0]:
+                    wanted = stages.pop(0)[1]
+                    eventually(
+                        lambda: daemon.storage()['reserved_bytes'] == wanted,
+                        '%d bytes are not reserved after %d: %s' % (wanted, sent, daemon.storage()))
+            exchange.end_chunks()
+            added = Added(exchange.answer())
+        expect(added.root and not stages, 'the upload failed: %s', added)
+        shards = daemon.api.get_json('/shards/' + added.root)['shards']
+        expect(len(shards) == 1 and shards[0]['payload_bytes'] > 200 * MIB, 'its shards are %s', shards)
+        daemon.expect_agreement()
+        expect(daemon.storage()['reserved_bytes'] == 0, 'reserved is %s', daemon.storage())
+        Client(bench, daemon.api).run('verify', added.root)
+
+
 @contextlib.contextmanager
-def small_disk(bench, byte_count):
+def small_disk(bench, byte_count, name='disk'):
     """A file system of its own: ext4 on a loop device, where mounting is possible."""
     if os.geteuid() != 0:
         raise CheckSkipped('mounting a small disk needs root')
-    image, directory = bench.directory / 'disk.image', bench.directory / 'disk'
+    image, directory = bench.directory / (name + '.image'), bench.directory / name
     directory.mkdir()
     with open(image, 'wb') as file:
         file.truncate(byte_count)
@@ -132,4 +160,4 @@ def a_full_disk_ends_the_upload_and_nothing_else(bench):
 
 CHECKS = [
     space_that_is_known_to_lack_is_refused_before_the_first_byte, an_upload_that_outgrows_the_capacity_leaves_nothing,
-    a_full_disk_ends_the_upload_and_nothing_else]
+    a_shard_without_limit_reserves_more_as_it_grows_and_commits, a_full_disk_ends_the_upload_and_nothing_else]

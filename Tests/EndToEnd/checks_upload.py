@@ -107,6 +107,113 @@ def an_error_after_the_answer_began_is_its_last_line_and_a_trailer(bench):
         daemon.expect_empty()
 
 
+def kubo_add(daemon, entries, is_chunked=True, **parameters):
+    """The answer of an upload as Kubo's client makes it."""
+    form = Form(entries)
+    body = form if is_chunked else form.bytes
+    return daemon.api.request('POST', query('/api/v0/add', **parameters), [form.header], body)
+
+
+def in_kubos_words(lines):
+    return [{'Name': line['name'], 'Hash': line['cid'], 'Size': str(line.get('size', 0))} for line in lines]
+
+
+def expect_kubo_error(answer, status, code):
+    expect(answer.status == status, 'instead of %d comes %s', status, answer)
+    expect(answer.headers['content-type'] == 'application/json', 'the error comes as %s', answer.headers)
+    expect_kubo_error_document(answer.json, code)
+
+
+def expect_kubo_error_document(error, code):
+    expect(set(error) == {'Message', 'Code', 'Type'}, 'the error has the fields %s', list(error))
+    expect((error['Code'], error['Type']) == (code, 'error') and error['Message'], 'the error is %s', error)
+
+
+def the_route_of_kubo_answers_with_its_lines_and_roots(bench):
+    hello, in_version_0 = [Entry('hello', b'hello\n')], ('QmZULkCELmmk5XNfCgTnCyFgAVxBRBXyDHGGMVoLFLiXEN', '14')
+    # What Kubo's own client sends with every add.
+    usual = {
+        'chunker': 'size-262144', 'encoding': 'json', 'hash': 'sha2-256', 'inline_limit': 32, 'pin': True,
+        'progress': False, 'stream_channels': True}
+    with bench.daemon() as daemon:
+        for options, (root, size) in (
+                ({}, in_version_0), (usual, in_version_0), ({'pin': True, 'quieter': True}, in_version_0),
+                ({'cid_version': 1}, ('bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am', '6'))):
+            answer = kubo_add(daemon, hello, **options)
+            expect(answer.status == 200 and not answer.cut, 'with %s: %s', options, answer.cut or answer)
+            expect(answer.lines == [{'Name': 'hello', 'Hash': root, 'Size': size}], 'with %s: %s', options, answer)
+            expect(root in daemon.pins(), 'with %s it is not pinned', options)
+            daemon.expect_reads(root, b'hello\n')
+        nameless = kubo_add(daemon, [Entry('', b'x')], is_chunked=False).lines
+        root = 'QmULKig5Fxrs2sC4qt9nNduucXfb92AFYQ6Hi3YRqDmrYC'
+        expect(nameless == [{'Name': root, 'Hash': root, 'Size': '9'}], 'a file without a name: %s', nameless)
+        # Roots of the other route are compared with Kubo's by many vectors.
+        for options in {}, {'cid_version': 1}, {'trickle': True, 'raw_leaves': True}, {'recursive': True}:
+            wanted = add(daemon.api, tree(), **options)
+            answer = kubo_add(daemon, tree(), **options)
+            expect(wanted.root and answer.lines == in_kubos_words(wanted.lines), 'with %s: %s', options, answer)
+            expect(not answer.trailers.get('x-stream-error'), 'a success has the trailers %s', answer.trailers)
+        daemon.expect_agreement()
+
+
+def the_route_of_kubo_gives_no_name_to_the_directory_around_everything(bench):
+    with bench.daemon() as daemon:
+        answer = kubo_add(daemon, [Entry('file.txt', b'x')], wrap_with_directory=True)
+        expect(answer.lines == [
+            {'Name': 'file.txt', 'Hash': 'QmULKig5Fxrs2sC4qt9nNduucXfb92AFYQ6Hi3YRqDmrYC', 'Size': '9'},
+            {'Name': '', 'Hash': 'QmXgGdWTkF7H7mHhkqhvbcBcc58hxRUV3MncaZZFx8Mm7j', 'Size': '63'}],
+            'the answer is %s', answer)
+
+
+def errors_of_the_route_of_kubo_have_its_shape(bench):
+    one = [Entry('f', b'content')]
+    with bench.daemon('--capacity', '200MiB') as daemon:
+        for entries, status, options in (
+                (one, 400, {'chunker': 'nonsense'}), (one, 400, {'only_hash': True}), (one, 400, {'no_such_option': 1}),
+                ([], 400, {}), (one + [Entry('second', b'root')], 400, {}), (one + [Entry('f', b'other')], 409, {})):
+            expect_kubo_error(kubo_add(daemon, entries, **options), status, 1)
+        expect_kubo_error(daemon.api.request('POST', '/api/v0/add', body=b'no form'), 415, 1)
+        announced = [Form([]).header, ('Content-Length', 1_000_000_000), ('Expect', '100-continue')]
+        with Exchange(daemon.api, 'POST', '/api/v0/add', announced) as exchange:
+            # A failure of the service, not of the request.
+            expect_kubo_error(exchange.answer(), 507, 0)
+        daemon.expect_empty()
+
+        conflict = small_files(2000) + [Entry('many/large', [random_bytes('large', 1 << 20)] * 20)]
+        answer = kubo_add(daemon, conflict + [Entry(conflict[7].path, b'another content')])
+        expect(answer.status == 200 and answer.cut is None, 'the answer had not begun when the error came: %s', answer)
+        *lines, error = answer.lines
+        expect(len(lines) > 100 and all(set(line) == {'Name', 'Hash', 'Size'} for line in lines),
+               'before the error come %d lines: %s', len(lines), lines[:3])
+        expect_kubo_error_document(error, 1)
+        expect(conflict[7].path in error['Message'], 'the message does not name the path: %s', error)
+        # What Kubo's client relies on.
+        expect(answer.headers.get('trailer') == 'X-Stream-Error', 'the trailer is not announced: %s', answer.headers)
+        plain = ''.join(character if ' ' <= character <= '~' else '?' for character in error['Message'])
+        expect(answer.trailers == {'x-stream-error': plain}, 'the trailers are %s, the last line %s', answer.trailers, error)
+        daemon.expect_empty()
+
+
+def progress_is_told_to_whoever_asks_for_it(bench):
+    files = {'d/large': random_bytes('progress', 3_000_000), 'd/small': b'small'}
+    form = Form([Entry('d', kind='directory'), *[Entry(*file) for file in files.items()]])
+    with bench.daemon() as daemon:
+        for path, name, count, cid in ('/add', 'name', 'bytes', 'cid'), ('/api/v0/add', 'Name', 'Bytes', 'Hash'):
+            def lines(**options):
+                return daemon.api.request('POST', query(path, **options), [form.header], form).lines
+            told, done = {}, []
+            for line in lines(progress=True):
+                if line.get(cid):
+                    done.append(line)
+                else:
+                    told.setdefault(line[name], []).append(line[count])
+            expect(done == lines(), '%s with progress: %s', path, done)
+            last = {file: counts[-1] for file, counts in told.items()}
+            expect(last == {file: len(data) for file, data in files.items()}, '%s tells at last of %s', path, last)
+            counts = told['d/large']
+            expect(counts == sorted(counts) and len(counts) > 2, '%s tells of a large file %s', path, counts)
+
+
 def the_last_line_of_a_success_is_the_root(bench):
     with bench.daemon() as daemon:
         added = add(daemon.api, small_files(2000), is_chunked=True, name='succeeds')
@@ -158,4 +265,7 @@ CHECKS = [
     requests_sent_ahead_are_answered_one_by_one_with_nothing_lost,
     every_shard_file_is_accepted_by_an_independent_reader,
     an_error_after_the_answer_began_is_its_last_line_and_a_trailer, the_last_line_of_a_success_is_the_root,
+    the_route_of_kubo_answers_with_its_lines_and_roots,
+    the_route_of_kubo_gives_no_name_to_the_directory_around_everything, errors_of_the_route_of_kubo_have_its_shape,
+    progress_is_told_to_whoever_asks_for_it,
     a_body_that_is_cut_is_an_error_and_leaves_nothing]

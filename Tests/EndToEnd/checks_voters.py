@@ -1,22 +1,25 @@
 """Clusters whose peers run their etcd themselves: who votes, who may join, and what outlives which death."""
 import base64
+import collections
 import contextlib
 import json
 import os
 import pathlib
 import shutil
 import signal
-import ssl
 import subprocess
 import time
 
 from checks_lifecycle import expect_refusal
 from checks_space import fill_disk, small_disk
-from client import PARTIAL, Client
+from client import DONE, LOCAL, PARTIAL, REFUSED, Client
 from cluster import MIB, VotingCluster, VotingPeer, copies, dataset, expect_in_time, make_secret, members
 from daemon import CheckFailed, eventually, expect
 from forms import random_bytes
-from wire import API
+from wire import WireError
+
+# By the number of peers.
+VOTERS = {1: 1, 2: 1, 3: 3, 4: 3, 5: 5}
 
 
 def three_peers_vote_and_a_fourth_stores_only(bench):
@@ -73,47 +76,139 @@ def the_death_of_the_leading_machine_stops_writing_only_for_a_moment(bench):
 
 
 def a_kill_at_any_moment_of_joining_or_leaving_ends_well(bench):
-    """Whoever is killed starts again; then all must agree on who is a member and who votes."""
-    rounds = max(4, bench.options.kills // 6)
-    with VotingCluster(bench) as cluster:
-        cluster.expect_voters(3)
+    """In each round a peer joins or leaves, and one is killed meanwhile and starts again; then all must agree on who is
+    a member and who votes."""
+    rounds = max(5, bench.options.kills // 6)
+    # A few rounds stay where the only voter gets two others, and is alone again.
+    walk = [1, 2, 3, 4, 5, 4, 3, 2] if rounds >= 8 else [1, 2, 3, 2]
+    first, kills = bench.random.randrange(len(walk)), collections.Counter()
+    with VotingCluster(bench, peers=walk[first]) as cluster:
         cluster.gives_up_copies = True
+        cluster.expect_voters(VOTERS[walk[first]])
         for number in range(rounds):
-            newcomer = cluster.make_peer('n%d' % number)
-            cluster.peers.append(newcomer)
-            victim = bench.random.choice([newcomer, *cluster.peers[:3]])
-            if number % 2 == 0:
-                # While it joins.
-                newcomer.spawn()
-                time.sleep(bench.random.uniform(0, 6))
-                victim.kill()
-                cluster.start()
+            before, after = (walk[(first + number + step) % len(walk)] for step in (0, 1))
+            # In one walk who joins or leaves is killed at every other step, in the next one at those between.
+            is_mover = (number + number // len(walk)) % 2 == 0
+            if after > before:
+                victim = join_with_a_kill(bench, cluster, 'n%d' % number, is_mover)
             else:
-                # While a voter is removed and the newcomer takes its place.
-                cluster.start()
-                leaving = bench.random.choice(cluster.peers[1:3])
-                Client(bench, cluster.peers[0].api).run('peers', 'rm', leaving.id, '--accept-loss')
-                time.sleep(bench.random.uniform(0, 6))
-                if victim is not leaving:
-                    victim.kill()
-                    # With one dead, whoever leaves may have to vote on.
-                    victim.spawn()
-                    victim.wait_until_listening()
-                leaving.wait()
-                leaving.is_meant_to_run = False
-                shutil.rmtree(leaving.directory)
-                cluster.peers.remove(leaving)
-                cluster.start()
-            cluster.expect_voters(5 if len(cluster.peers) >= 5 else 3)
-            cluster.add({'small': random_bytes('joined %d' % number, 1000)})
+                victim = leave_with_a_kill(bench, cluster, is_mover)
+            kills['%s %d->%d' % ('joining' if after > before else 'leaving', before, after), victim] += 1
+            expect(len(cluster.peers) == after, 'there are %d peers, not %d', len(cluster.peers), after)
+            cluster.expect_up()
+            cluster.expect_voters(VOTERS[after])
+            expect_in_time(lambda: disagreement_of_members(cluster))
+            small = {'small': random_bytes('moved %d' % number, 1000)}
+            cluster.add(small, through=bench.random.randrange(after))
             cluster.expect_agreement()
-            while len(cluster.peers) > 3:
-                extra = cluster.peers.pop()
-                Client(bench, cluster.peers[0].api).run('peers', 'rm', extra.id, '--accept-loss')
-                extra.wait()
-                extra.is_meant_to_run = False
-            cluster.expect_voters(3)
-        bench.note = '%d kills' % rounds
+        expect_works_from_the_beginning(cluster)
+    bench.note = '%d kills from %d peers on; %s' % (kills.total(), walk[first], told_by_situation(kills))
+
+
+def join_with_a_kill(bench, cluster, name, is_newcomer):
+    """What was killed."""
+    newcomer, other = cluster.make_peer(name), bench.random.choice(cluster.peers)
+    kinds = {newcomer: 'newcomer', other: kind_of(other)}
+    cluster.peers.append(newcomer)
+    moves_votes = VOTERS[len(cluster.peers)] > VOTERS[len(cluster.peers) - 1]
+    newcomer.spawn()
+    time.sleep(bench.random.uniform(0, 12 if moves_votes else 0.5))
+    victim = kill_one([newcomer if is_newcomer else other])
+    victim.spawn()
+    for peer in (victim, newcomer):
+        peer.wait_until_listening()
+    return kinds[victim]
+
+
+def leave_with_a_kill(bench, cluster, is_leaver):
+    """What was killed: another one than who leaves, if that is gone before."""
+    leaving, other, *more = bench.random.sample(cluster.peers, len(cluster.peers))
+    kinds = {leaving: 'leaver', other: kind_of(other)}
+    asked = more[0] if more else other
+    # Who has no vote is gone at once; who has one after two seconds or more, the only voter after eight.
+    seconds = 0.1 if not leaving.etcd_pids else 2 if is_leaver and more else 8
+    command = Client(bench, asked.api).start('peers', 'rm', leaving.id, '--accept-loss')
+    time.sleep(bench.random.uniform(0, seconds))
+    victim = kill_one([leaving, other] if is_leaver else [other])
+    victim.spawn()
+    # Who is asked may have been killed, or cut off from the only voter.
+    command.end((DONE, LOCAL, REFUSED))
+    for peer in (other, asked):
+        peer.wait_until_listening()
+    if victim is leaving and is_member_again(cluster, leaving):
+        kinds[leaving] = 'leaver that came back'
+    remove(bench, cluster, leaving, asked)
+    return kinds[victim]
+
+
+def kind_of(peer):
+    return 'voter' if peer.etcd_pids else 'other'
+
+
+def kill_one(peers):
+    """The first that had not ended by itself."""
+    for peer in peers:
+        peer.kill()
+        if peer.process.returncode == -signal.SIGKILL:
+            return peer
+    raise CheckFailed('%s ended by itself:\n%s' % (peer.id, peer.log_text))
+
+
+def is_member_again(cluster, leaving):
+    """Whether a peer that was killed as it left has joined again, rather than ended; if so, all must list it."""
+    def find():
+        if leaving.process.poll() is not None:
+            return None
+        try:
+            lists = [peer.states() if peer.api else None for peer in cluster.running]
+        except WireError as error:
+            return 'one does not answer: %s' % error
+        wanted = dict.fromkeys(cluster.ids, 'up')
+        return None if all(states == wanted for states in lists) else 'the peers list %s' % lists
+    expect_in_time(find)
+    return leaving.process.poll() is None
+
+
+def remove(bench, cluster, leaving, asked):
+    """Has a peer leave that may be about to do so, or has joined again."""
+    def is_gone():
+        if leaving.process.poll() is None and leaving.id in asked.states():
+            Client(bench, asked.api).run('peers', 'rm', leaving.id, '--accept-loss', status=(DONE, REFUSED))
+        return leaving.process.poll() is not None
+    eventually(is_gone, 'who was removed does not end')
+    expect_gone(leaving)
+    shutil.rmtree(leaving.directory)
+    cluster.peers.remove(leaving)
+
+
+def disagreement_of_members(cluster):
+    """What keeps those that run a member of etcd from listing just these; None when they do."""
+    lists = {
+        peer.id: sorted(member.get('name', '') for member in members(peer))
+        for peer in cluster.running if peer.etcd_pids}
+    return None if all(names == sorted(lists) for names in lists.values()) else 'the members list %s' % lists
+
+
+def expect_works_from_the_beginning(cluster):
+    """Whoever left took copies along; what comes when all of that is gone must be whole."""
+    for root in cluster.peers[0].pins():
+        cluster.peers[0].unpin(root)
+    cluster.expect_empty()
+    files = dataset('after the kills', 9 * MIB)
+    root = cluster.add(files, **copies(min(2, len(cluster.peers))))
+    cluster.expect_reads(root, files)
+    cluster.expect_agreement()
+    cluster.expect_sound()
+
+
+def told_by_situation(kills):
+    """`kills`: {(situation, what was killed): number}"""
+    told = collections.defaultdict(list)
+    for (situation, victim), number in sorted(kills.items()):
+        told[situation].append((number, victim))
+    return ', '.join('%s: %d (%s)' % (
+        situation, sum(number for number, _ in victims), ', '.join('%d %s' % one for one in victims))
+        for situation, victims in told.items())
 
 
 def voters_removed_in_a_row_leave_the_others_able_to_write(bench):
@@ -187,7 +282,7 @@ def a_voter_that_lost_its_etcd_joins_anew(bench):
 def an_etcd_that_dies_is_started_again(bench):
     with VotingCluster(bench, peers=1) as cluster:
         pid, = cluster.peers[0].etcd_pids
-        os.kill(pid, signal.SIGKILL)
+        cluster.peers[0].member.kill()
         expect_in_time(lambda: None if cluster.peers[0].etcd_pids not in ([], [pid]) else 'etcd is not there')
         # The daemon listened when it started this one: with what it listens on, nobody could after its death.
         pid, = cluster.peers[0].etcd_pids
@@ -205,21 +300,12 @@ def sockets(pid):
     return {name for name in found if name.startswith('socket:')}
 
 
-def etcd_api(peer):
-    """The member of a peer, for who has the peer's certificate."""
-    directory = peer.directory / 'etcd'
-    context = ssl.create_default_context(cafile=directory / 'ca.pem')
-    context.load_cert_chain(directory / 'cert.pem', directory / 'key.pem')
-    host, port = peer.environment['INGESTD_CLUSTER_ETCD_CLIENT_LISTEN'].split(':')
-    return API(host, int(port), tls=context)
-
-
 def an_etcd_that_has_used_up_its_quota_is_cleaned_and_written_again(bench):
     files = dataset('quota', 5 * MIB)
     with VotingCluster(bench, environment={'INGESTD_CLUSTER_ETCD_QUOTA': '16MiB'}) as cluster:
         cluster.expect_voters(3)
         root = cluster.add(files)
-        member = etcd_api(cluster.peers[0])
+        member = cluster.peers[0].member.api
 
         def put(byte_count):
             """Writes over the same key, so that all but the last one is for nothing."""
@@ -300,9 +386,11 @@ def a_stranger_gets_an_alert_and_no_byte_from_any_port_of_a_cluster(bench):
                     alert, answer = refusal(['openssl', 's_client', '-quiet', '-connect', address, *credentials])
                     expect(not answer, 'the port for %s answers a stranger: %r', whose, answer)
                     expect(b'SSL alert number' in alert, 'the port for %s ends without an alert: %r', whose, alert)
-                for scheme in ('http', 'https'):
+                identity = ['--cert', str(folder / 'cert.pem'), '--key', str(folder / 'key.pem')]
+                for scheme, credentials in (('http', []), ('https', []), ('https', identity)):
                     url = '%s://%s/version' % (scheme, address)
-                    words, answer = refusal(['curl', '--silent', '--show-error', '--insecure', '--max-time', '10', url])
+                    words, answer = refusal([
+                        'curl', '--silent', '--show-error', '--insecure', '--max-time', '10', *credentials, url])
                     expect(words.startswith(b'curl: ') and not answer, '%s is answered: %r', url, answer)
         finally:
             if other.process:
@@ -379,7 +467,7 @@ def expect_recovery(cluster, survivor, follower, lost, root, files):
     follower.spawn()
     status = follower.wait()
     expect(status != 0 and 'recover --join' in follower.log_text, '%s: %s', status, follower.log_text)
-    status, words = follower.command('recover', '--join', '127.0.0.1:%d' % survivor.peer_port)
+    status, words = follower.command('recover', '--join', survivor.address)
     expect(status == 0, 'it does not follow: %s', words)
     follower.start()
     for peer in lost:

@@ -20,11 +20,12 @@ class Client:
         """Standard output and standard error; another exit status than the one wanted, or those, fails the check."""
         return self.start(*arguments, **settings).end(status)
 
-    def start(self, *arguments, address=None, stdin=subprocess.DEVNULL):
-        """The same, while it runs."""
+    def start(self, *arguments, address=None, stdin=subprocess.DEVNULL, output=subprocess.PIPE, **variables):
+        """The same, while it runs. `output` takes all that it writes; `variables` are of its environment."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith('INGEST_')}
         return Command([str(self.program), *map(str, arguments)], {
-            **environment, 'INGEST_API': address or self.address, 'XDG_STATE_HOME': str(self._state)}, stdin)
+            **environment, 'INGEST_API': address or self.address, 'XDG_STATE_HOME': str(self._state), **variables},
+            stdin, output)
 
     def add(self, *arguments):
         return self.run('add', '-Q', *arguments)[0].split()[-1]
@@ -33,10 +34,9 @@ class Client:
 class Command:
     """A command that runs."""
 
-    def __init__(self, words, environment, stdin):
+    def __init__(self, words, environment, stdin, output):
         self.words = words
-        self.process = subprocess.Popen(
-            words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        self.process = subprocess.Popen(words, stdin=stdin, stdout=output, stderr=output, env=environment)
 
     def end(self, status=DONE):
         out, error = (text.decode('utf-8', 'replace') for text in self.process.communicate())

@@ -5,9 +5,9 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import ssl
 import subprocess
-import urllib.request
 
 from client import Client
 from daemon import LISTENING, CheckFailed, Daemon, eventually, expect
@@ -19,12 +19,38 @@ MIB = 1 << 20
 SHARD_BYTES = 4 * MIB
 
 
-class Etcd:
+class EtcdMember:
+    """A member of etcd as its clients see it, by `api`."""
+
+    def call(self, path, request=None):
+        """None when it does not answer."""
+        try:
+            answer = self.api.request('POST', path, body=json.dumps(request or {}).encode())
+        except WireError:
+            return None
+        return answer.json if answer.status == 200 and not answer.cut else None
+
+    def is_healthy(self):
+        try:
+            return self.api.get_json('/health').get('health') == 'true'
+        except WireError:
+            return False
+
+    def is_leader(self):
+        """By itself and now; a leader that was cut off takes some time to notice."""
+        answer = self.call('/v3/maintenance/status')
+        return bool(answer) and answer.get('leader') == answer['header']['member_id']
+
+
+class Etcd(EtcdMember):
     """A real etcd of one member, in a directory of its own."""
 
-    def __init__(self, directory):
+    # More for its command line.
+    flags = ()
+
+    def __init__(self, directory, tls=None):
         self.directory, self.process = pathlib.Path(directory), None
-        self.api = API('127.0.0.1', free_port(), timeout=5)
+        self.api = API('127.0.0.1', free_port(), timeout=5, tls=tls)
         self.url, self._peer_url = self.api.url, 'http://127.0.0.1:%d' % free_port()
 
     def start(self):
@@ -35,21 +61,18 @@ class Etcd:
             '--listen-client-urls', self.url, '--advertise-client-urls', self.url,
             '--listen-peer-urls', self._peer_url, '--initial-advertise-peer-urls', self._peer_url,
             '--initial-cluster', 'test=' + self._peer_url, '--heartbeat-interval', '20', '--election-timeout', '200',
-            '--logger', 'zap', '--log-outputs', 'stderr']
+            '--logger', 'zap', '--log-outputs', 'stderr', *self.flags]
         try:
             with open(self.directory / 'log', 'ab') as log:
                 self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         except FileNotFoundError:
             raise CheckFailed('there is no etcd; install it with: apt-get install etcd-server') from None
-        eventually(self._is_healthy, 'etcd does not answer')
+        eventually(self.is_healthy, 'etcd does not answer')
         return self
 
-    def _is_healthy(self):
+    def is_healthy(self):
         expect(self.process.poll() is None, 'etcd ended with status %s:\n%s', self.process.returncode, self.log_text)
-        try:
-            return self.api.get_json('/health').get('health') == 'true'
-        except WireError:
-            return False
+        return super().is_healthy()
 
     def has_key(self, end):
         """Whether there is a key that ends so."""
@@ -99,7 +122,7 @@ class Peer(Daemon):
             if 'for peers' in line:
                 self.peer_address = (host, port)
             elif not reported.is_set():
-                self.api = self.make_api(host, port)
+                self.api = self.make_api(host, port, self.headers, self.tls)
                 reported.set()
         reported.set()
 
@@ -184,17 +207,41 @@ def make_secret(path):
     return path
 
 
+class OwnMember(EtcdMember):
+    """The member of etcd that the daemon of a peer runs."""
+
+    def __init__(self, peer, address):
+        self._peer, self.url = peer, 'https://' + address
+        self._host, port = address.split(':')
+        self._port = int(port)
+
+    @property
+    def api(self):
+        """For who has the peer's certificate, which is there once the daemon has started a member."""
+        folder = self._peer.directory / 'etcd'
+        context = ssl.create_default_context(cafile=folder / 'ca.pem')
+        context.load_cert_chain(folder / 'cert.pem', folder / 'key.pem')
+        # etcd itself gives up after 7 s.
+        return self._peer.make_api(self._host, self._port, tls=context, timeout=10)
+
+    def kill(self):
+        """The daemon starts it again, if it runs."""
+        for pid in self._peer.etcd_pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 class VotingPeer(Peer):
     """A peer that may run an etcd member of its own. It is made for its cluster when it starts for the first time."""
 
-    def __init__(self, program, directory, arguments, membership):
-        """`membership`: what `ingestd init` is told of the cluster, made when it is needed."""
-        self.member_url = 'https://127.0.0.1:%d' % (port := free_port())
-        self.peer_port = free_port()
+    def __init__(self, program, directory, arguments, membership, host='127.0.0.1', ports=None):
+        """`membership`: what `ingestd init` is told of the cluster, made when it is needed. `ports`: for other daemons,
+        for the clients of its member and for other members."""
+        cluster, clients, members = ('%s:%d' % (host, port) for port in ports or [free_port() for _ in range(3)])
         super().__init__(program, directory, arguments, {
-            'INGESTD_CLUSTER_ETCD_CLIENT_LISTEN': '127.0.0.1:%d' % free_port(),
-            'INGESTD_CLUSTER_ETCD_PEER_LISTEN': '127.0.0.1:%d' % port,
-            'INGESTD_CLUSTER_LISTEN': '127.0.0.1:%d' % self.peer_port})
+            'INGESTD_CLUSTER_ETCD_CLIENT_LISTEN': clients, 'INGESTD_CLUSTER_ETCD_PEER_LISTEN': members,
+            'INGESTD_CLUSTER_LISTEN': cluster})
+        self.address, self.member = cluster, OwnMember(self, clients)
         self._membership = membership
 
     def init(self):
@@ -433,14 +480,14 @@ class VotingCluster(Cluster):
     def make_etcd(self):
         return None
 
-    def make_peer(self, name, *arguments, directory=None, secret_file=None, environment=None):
+    def make_peer(self, name, *arguments, directory=None, secret_file=None, environment=None, make=VotingPeer):
         first = self._made[0] if self._made else None
         secret = ['--secret-file', str(secret_file or self.secret_file)]
 
         def membership():
             through = next((peer for peer in self.running if peer.peer_address), first)
-            return ['--cluster', *secret] if not first else ['--join', '127.0.0.1:%d' % through.peer_port, *secret]
-        peer = VotingPeer(
+            return ['--cluster', *secret] if not first else ['--join', through.address, *secret]
+        peer = make(
             self.bench.options.daemon, directory or self.directory / name,
             ['--name', name, '--headroom', '0', *arguments], membership)
         peer.environment.update(environment or {})
@@ -482,28 +529,9 @@ class VotingCluster(Cluster):
     @property
     def leader(self):
         """The running peer whose member leads."""
-        for peer in self.running:
-            if peer.etcd_pids:
-                answer = etcd_call(peer, '/v3/maintenance/status')
-                if answer and answer.get('leader', '0') == answer['header']['member_id']:
-                    return peer
-        return None
+        return next((peer for peer in self.running if peer.etcd_pids and peer.member.is_leader()), None)
 
 
 def members(peer):
-    answer = etcd_call(peer, '/v3/cluster/member/list')
+    answer = peer.member.call('/v3/cluster/member/list')
     return answer['members'] if answer else []
-
-
-def etcd_call(peer, path, request=None):
-    """Asks the member of a peer, as its daemon does; None when it does not answer."""
-    folder = peer.directory / 'etcd'
-    context = ssl.create_default_context(cafile=str(folder / 'ca.pem'))
-    context.load_cert_chain(str(folder / 'cert.pem'), str(folder / 'key.pem'))
-    url = 'https://%s%s' % (peer.environment['INGESTD_CLUSTER_ETCD_CLIENT_LISTEN'], path)
-    call = urllib.request.Request(url, json.dumps(request or {}).encode(), method='POST')
-    try:
-        with urllib.request.urlopen(call, context=context, timeout=5) as answer:
-            return json.load(answer)
-    except OSError:
-        return None

@@ -85,12 +85,13 @@ class Daemon:
             self.log.append(line)
             if (match := LISTENING.search(line)) and not reported.is_set():
                 host = '127.0.0.1' if match[1] == '0.0.0.0' else match[1]
-                self.api = self.make_api(host, int(match[2]))
+                self.api = self.make_api(host, int(match[2]), self.headers, self.tls)
                 reported.set()
         reported.set()
 
-    def make_api(self, host, port):
-        return API(host, port, self.headers, self.tls)
+    def make_api(self, *arguments, **settings):
+        """A client of what listens on its machine."""
+        return API(*arguments, **settings)
 
     @property
     def log_text(self):

@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import os
 import pathlib
 import struct
@@ -12,9 +13,9 @@ import subprocess
 import sys
 import threading
 
-from cluster import Cluster, Peer, make_secret
+from cluster import Cluster, Etcd, Peer, VotingCluster, VotingPeer, make_secret
 from daemon import CheckFailed, eventually, expect
-from wire import API, WireError
+from wire import API
 
 # The private bridge is in a namespace too: it meets neither this machine's network nor that of another run.
 SUBNET = '10.77.0.%d'
@@ -166,7 +167,7 @@ class Switch:
         self._namespace.close()
 
 
-class Member:
+class Member(Etcd):
     """The member of etcd on one machine. Ports may be fixed: nobody else is in the namespace."""
 
     def __init__(self, name, directory, namespace, address):
@@ -187,33 +188,9 @@ class Member:
         with open(self.directory / 'log', 'ab') as log, self._namespace.entered():
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def kill(self):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
-    def is_healthy(self):
-        expect(self.process.poll() is None, 'etcd ended with status %s:\n%s', self.process.returncode, self.log_text)
-        try:
-            return self.api.get_json('/health').get('health') == 'true'
-        except WireError:
-            return False
-
-    def is_leader(self):
-        """By itself and now; a leader that was cut off takes some time to notice."""
-        try:
-            answer = self.api.request('POST', '/v3/maintenance/status', body=b'{}')
-        except WireError:
-            return False
-        return answer.status == 200 and answer.json.get('leader') == answer.json['header']['member_id']
-
-    @property
-    def log_text(self):
-        return '\n'.join((self.directory / 'log').read_text(errors='replace').splitlines()[-10:])
-
-
-class MachinePeer(Peer):
-    """The daemon on one machine. Its API listens on the loopback interface there."""
+class OnMachine:
+    """A daemon on one machine. Its API listens on the loopback interface there."""
     prefix = LEASH
 
     def __init__(self, namespace, *arguments, **settings):
@@ -227,14 +204,22 @@ class MachinePeer(Peer):
         with self.network():
             super().spawn(listen)
 
-    def make_api(self, host, port):
-        return LocalAPI(self._namespace, host, port, self.headers, self.tls)
+    def make_api(self, *arguments, **settings):
+        return LocalAPI(self._namespace, *arguments, **settings)
+
+
+class MachinePeer(OnMachine, Peer):
+    """One that finds members of etcd on the machines."""
+
+
+class VotingMachinePeer(OnMachine, VotingPeer):
+    """One that runs a member itself."""
 
 
 class Machine:
     """A computer in the cluster."""
 
-    def __init__(self, number, directory, switch, slowness=None):
+    def __init__(self, number, switch, slowness=None):
         """`slowness`: delay, loss and seed of its link, if that is slow."""
         self.number, self._switch = number, switch
         self.namespace = Namespace()
@@ -245,9 +230,8 @@ class Machine:
         except BaseException:
             self.namespace.close()
             raise
-        self.member = Member('m%d' % number, directory / ('etcd-%d' % number), self.namespace, self.address)
-        # Once the cluster has made it.
-        self.peer = None
+        # Once the cluster has made them.
+        self.member = self.peer = None
 
     def kill(self):
         """Its processes die. Whoever talks to them is told so by its kernel."""
@@ -266,12 +250,14 @@ class Machine:
         self._switch.heal(self.number)
 
     def end(self):
-        self.member.kill()
+        if self.member:
+            self.member.kill()
         self.namespace.close()
 
 
 class Machines(Cluster):
-    """A cluster of several machines, running. When the check is done with it, its daemons must end well."""
+    """A cluster of several machines, running, each with a member of etcd that somebody else looks after. When the
+    check is done with it, its daemons must end well."""
 
     def __init__(self, bench, machines=3, slow=None, arguments=(), environment=None):
         """`slow`: {number of a machine: (delay in seconds, share of frames lost)}."""
@@ -283,12 +269,19 @@ class Machines(Cluster):
         try:
             for number in range(machines):
                 slowness = (*slow[number], bench.options.seed) if number in (slow or {}) else None
-                self.machines.append(Machine(number, self.directory, self._switch, slowness))
-            for machine in self.machines:
-                machine.peer = self._make_machine_peer(machine, arguments, environment)
+                self.machines.append(Machine(number, self._switch, slowness))
+            self._equip(arguments, environment)
         except BaseException:
             self._end()
             raise
+
+    def _equip(self, arguments, environment):
+        """Makes what is to run on the machines."""
+        for machine in self.machines:
+            directory = self.directory / ('etcd-%d' % machine.number)
+            machine.member = Member('m%d' % machine.number, directory, machine.namespace, machine.address)
+        for machine in self.machines:
+            machine.peer = self._make_machine_peer(machine, arguments, environment)
 
     def _make_machine_peer(self, machine, arguments, environment):
         name = 'p%d' % machine.number
@@ -298,10 +291,7 @@ class Machines(Cluster):
             '--cluster-secret', str(self.secret_file), '--etcd', ','.join(other.member.url for other in members),
             '--peer-listen', machine.address + ':9096', '--name', name, '--headroom', '0', *arguments],
             environment)
-        self._made.append(peer)
-        # For its log, when the check fails.
-        self.bench._daemons.append(peer)
-        return peer
+        return self._own(peer)
 
     @property
     def peers(self):
@@ -309,17 +299,21 @@ class Machines(Cluster):
 
     def __enter__(self):
         try:
-            for machine in self.machines:
-                self._start_member(machine)
-            for machine in self.machines:
-                eventually(machine.member.is_healthy, 'etcd does not answer on %s' % machine.address)
+            self._start_members(self.machines)
             return self.start()
         except BaseException:
             self._end()
             raise
 
-    def _start_member(self, machine):
-        machine.member.start([other.member for other in self.machines])
+    def _start_members(self, machines):
+        for machine in machines:
+            machine.member.start([other.member for other in self.machines])
+        self._expect_members(machines)
+
+    @staticmethod
+    def _expect_members(machines):
+        for machine in machines:
+            eventually(machine.member.is_healthy, 'etcd does not answer on %s' % machine.address)
 
     def _end(self):
         for peer in self._made:
@@ -332,8 +326,7 @@ class Machines(Cluster):
     def power_on(self, machine):
         """Starts a machine that died again. Returns when all list it as up, which it is once it has caught up."""
         machine.heal()
-        self._start_member(machine)
-        eventually(machine.member.is_healthy, 'etcd does not answer on %s' % machine.address)
+        self._start_members([machine])
         self.start()
 
     def leader(self, among=None):
@@ -344,3 +337,23 @@ class Machines(Cluster):
 
     def others(self, *excluded):
         return [machine for machine in self.machines if machine not in excluded]
+
+
+class VotingMachines(Machines, VotingCluster):
+    """Machines whose daemons run the members of etcd, by TLS. All of them vote, if they are 1, 3 or 5."""
+
+    def _equip(self, arguments, environment):
+        for machine in self.machines:
+            make = functools.partial(
+                VotingMachinePeer, machine.namespace, host=machine.address, ports=(9096, 9097, 9098))
+            machine.peer = self.make_peer('p%d' % machine.number, *arguments, environment=environment, make=make)
+            machine.member = machine.peer.member
+
+    def _start_members(self, machines):
+        """The daemons do, once they run."""
+
+    def start(self):
+        super().start()
+        self.expect_voters(len(self.machines))
+        self._expect_members(self.machines)
+        return self
