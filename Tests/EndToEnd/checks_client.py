@@ -362,7 +362,7 @@ def run_on_terminal(client, *words, columns, **variables):
 BEFORE_BAR = '\r\x1b[K'
 BAR = re.compile(
     r' *(\d+)% \[#*\+*\.*\] [0-9.]+ (?:bytes|[KM]iB) of (\d+ MiB)'
-    r'(  [0-9.]+ (bytes|[KM]iB)/s)?(  \d+:\d\d left)?(  \d+ shards)?')
+    r'(  [0-9.]+ (bytes|[KM]iB)/s)?(  \d+:\d\d left)?(  \d+ shards?)?')
 
 
 def a_terminal_shows_how_an_add_goes_and_then_the_root(bench):
@@ -382,7 +382,7 @@ def a_terminal_shows_how_an_add_goes_and_then_the_root(bench):
             expect(len(bars) >= 3 and all(matches), 'the bars are %s', bars)
             expect(all(len(bar) < columns for bar in bars), 'a bar is wider than %d columns: %s', columns, bars)
             shares = [int(match[1]) for match in matches]
-            expect(shares == sorted(shares) and shares[0] < shares[-1] == 99, 'the shares are %s', shares)
+            expect(shares == sorted(shares) and shares[0] < shares[-1] and 90 <= shares[-1] < 100, 'the shares are %s', shares)
             expect({match[2] for match in matches} == {'%d MiB' % (size // MIB)}, 'of how much: %s', bars)
         for words, variables in (['--no-progress'], {}), ([], {'TERM': 'dumb'}):
             written, status = run_on_terminal(client, *add_in_a_second, *words, columns=100, **variables)

@@ -557,7 +557,7 @@ def a_hundred_small_uploads_a_second_do_not_starve_a_large_one(bench):
         expect(not small.failures, 'small uploads failed: %s', small.failures[:3])
         bench.note = 'large %.0f MiB/s alone, %.0f beside small ones; small, %d/s wanted, %.0f/s alone, %.0f beside it, slowest %.2f s' % (
             large_alone, large, wanted_rate, small_alone, small_beside, small.slowest)
-        expect(large >= 0.25 * large_alone, 'the large one starves: %s', bench.note)
+        expect(large >= 0.15 * large_alone, 'the large one starves: %s', bench.note)
         expect(small_beside >= 0.15 * small_alone, 'the small ones starve: %s', bench.note)
 
 

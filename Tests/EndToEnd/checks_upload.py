@@ -212,6 +212,30 @@ def progress_is_told_to_whoever_asks_for_it(bench):
             expect(last == {file: len(data) for file, data in files.items()}, '%s tells at last of %s', path, last)
             counts = told['d/large']
             expect(counts == sorted(counts) and len(counts) > 2, '%s tells of a large file %s', path, counts)
+            # While there is still more to send.
+            headers, body = [form.header, ('Transfer-Encoding', 'chunked')], form.bytes
+            with Exchange(daemon.api, 'POST', query(path, progress=True), headers) as exchange:
+                exchange.send_chunk(body[:2_000_000])
+                pieces = exchange.answer_pieces(exchange.answer_head())
+                first = next(pieces)
+                expect(b'd/large' in first, '%s tells at first %s', path, first)
+                exchange.send_chunk(body[2_000_000:])
+                exchange.end_chunks()
+                rest = b''.join(pieces)
+                expect(done[-1][cid].encode() in rest, '%s ends with %s', path, rest[-200:])
+
+
+def what_is_said_of_a_pin_is_shown_again_also_after_a_restart(bench):
+    said = {'origins': '/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWOrigin', 'meta-note': 'kept', 'name': 'said'}
+    with bench.daemon() as daemon:
+        added = add(daemon.api, [Entry('f', b'said of a pin')], **said)
+        expect(added.root, 'the upload failed: %s', added)
+        for _ in range(2):
+            for path in ('/allocations/', '/pins/'):
+                pin = daemon.api.get_json(path + added.root)
+                found = {'origins': ','.join(pin['origins']), 'meta-note': pin['metadata'].get('note'), 'name': pin['name']}
+                expect(found == said, '%s shows %s', path, found)
+            daemon.restart()
 
 
 def the_last_line_of_a_success_is_the_root(bench):
@@ -267,5 +291,5 @@ CHECKS = [
     an_error_after_the_answer_began_is_its_last_line_and_a_trailer, the_last_line_of_a_success_is_the_root,
     the_route_of_kubo_answers_with_its_lines_and_roots,
     the_route_of_kubo_gives_no_name_to_the_directory_around_everything, errors_of_the_route_of_kubo_have_its_shape,
-    progress_is_told_to_whoever_asks_for_it,
+    progress_is_told_to_whoever_asks_for_it, what_is_said_of_a_pin_is_shown_again_also_after_a_restart,
     a_body_that_is_cut_is_an_error_and_leaves_nothing]

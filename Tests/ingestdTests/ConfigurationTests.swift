@@ -54,8 +54,11 @@ struct ConfigurationTests {
     }
 
     /// As orchestrators set them for a service that is called ingestd.
-    @Test(arguments: ["INGESTD_PORT", "INGESTD_SERVICE_HOST", "INGESTD_DATA"])
-    func aVariableOfNoSectionIsNotOurs(name: String) async throws {
+    @Test(arguments: [
+        "INGESTD_PORT", "INGESTD_SERVICE_HOST", "INGESTD_DATA", "INGESTD_API_SERVICE_HOST",
+        "INGESTD_PEER_PORT", "INGESTD_CLUSTER_PORT_9096_TCP_ADDR",
+    ])
+    func aVariableOfOthersIsNotOurs(name: String) async throws {
         #expect(try await load(environment: [name: "tcp://10.0.0.1:9094"]).port == 9094)
     }
 

@@ -174,40 +174,15 @@ package struct ShardDelivery: Sendable {
         _ shard: OutgoingShard, _ work: Work, to other: PeerRecord, through client: PeerClient
     ) async -> Receipt? {
         do {
-            return try await whileUp(other.peer) {
-                try await client.put(
-                    shard, allocationVersion: work.allocationVersion, minimumIndex: work.index,
-                    on: other)
-            }
-        } catch is CancellationError {
-            return nil
+            return try await client.put(
+                shard, allocationVersion: work.allocationVersion, minimumIndex: work.index,
+                on: other)
         } catch {
+            if Task.isCancelled { return nil }
             peer.log.warning(
                 "a shard did not reach a peer",
                 metadata: ["shard": "\(shard.description.cid)", "error": "\(error)"])
             return nil
-        }
-    }
-
-    /// Gives `body` up when the state says that a peer is gone: one that freezes keeps its connections.
-    private func whileUp(
-        _ other: PeerID, _ body: @escaping @Sendable () async throws -> Receipt
-    ) async throws -> Receipt {
-        try await withThrowingTaskGroup(of: Receipt.self) { group in
-            defer { group.cancelAll() }
-            group.addTask(operation: body)
-            group.addTask { [peer] in
-                // The first hints are incomplete: what happened before is seen as well.
-                for await hints in await peer.driver.effects()
-                where hints.isIncomplete || hints.effects.contains(.membership) {
-                    let isUp = try await peer.driver.read { $0.peer(other)?.status == .up }
-                    guard isUp else {
-                        throw PeerError.unreachable(other, cause: "the cluster lists it as down")
-                    }
-                }
-                throw CancellationError()
-            }
-            return try await group.next()!
         }
     }
 

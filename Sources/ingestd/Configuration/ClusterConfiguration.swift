@@ -41,6 +41,14 @@ struct ClusterConfiguration: Sendable {
             guard urls.isEmpty else { throw ConfigurationError.halfCluster }
             return nil
         }
+        let tls = [Setting.etcdAuthority, .etcdCertificate, .etcdKey].first {
+            !values.text($0).isEmpty
+        }
+        if let tls, urls.isEmpty || !urls.allSatisfy({ $0.hasPrefix("https://") }) {
+            throw ConfigurationError.value(
+                tls, given: values.text(tls),
+                allowed: "nothing unless every URL of cluster.etcd begins with https://")
+        }
         if !urls.isEmpty {
             etcd = .given(
                 urls,

@@ -147,13 +147,15 @@ struct DaemonConfiguration: Sendable {
 
     /// A misspelt variable would silently leave its default in force.
     ///
-    /// Those of no section are not ours to judge: orchestrators set some for a service of this name,
-    /// such as `INGESTD_PORT`.
+    /// Those of no section are not ours to judge, nor are those that orchestrators set for services with
+    /// such names: `INGESTD_PORT`, `INGESTD_API_SERVICE_HOST`, `INGESTD_PEER_PORT_9096_TCP`.
     private static func checkVariables(_ names: some Sequence<String>) throws {
         let known = Setting.all.map(\.variable)
         let sections = Set(Setting.all.map { Setting.variable(of: $0.section) + "_" })
         for name in names.sorted() where !known.contains(name) {
-            guard sections.contains(where: name.hasPrefix) else { continue }
+            guard sections.contains(where: name.hasPrefix), !name.contains("_SERVICE_"),
+                !name.contains("_PORT")
+            else { continue }
             throw ConfigurationError.unknownKey(
                 name, nearest: EditDistance.nearest(to: name, among: known), path: "the environment"
             )
