@@ -190,7 +190,7 @@ let package = Package(
         .testTarget(
             name: "ingestdTests",
             dependencies: [
-                "CZlib", "ingestd", "Importer", "IngestAPI", "Multiformats",
+                "CZlib", "ingestd", "Importer", "IngestAPI", "Multiformats", "Spill",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -52,10 +52,10 @@ package struct PinCursor: Equatable, Sendable, CustomStringConvertible {
     /// Reads what `description` writes.
     package init?(_ text: String) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, let position = Int(parts[1]), position >= 0,
+        guard parts.count == 2, let position = UInt32(parts[1]),
             let root = try? CID(String(parts[0]))  // any text that is no CID is no cursor
         else { return nil }
-        self.init(root: root, position: position)
+        self.init(root: root, position: Int(position))
     }
 
     /// The root's CID, a colon, the position.

@@ -213,25 +213,37 @@ extension PinsetState {
             among: capacities)
     }
 
-    /// Where the shards of an upload would go if it were the only one: nothing is reserved.
+    /// What it takes to tell where shards would go.
+    package var planner: ShardPlacementPlan {
+        ShardPlacementPlan(capacities: capacities, time: logTime)
+    }
+}
+
+/// Where the shards of an upload would go if it were the only one: nothing is reserved.
+package struct ShardPlacementPlan: Sendable {
+    private var capacities: [PeerCapacity]
+    private let time: LogTime
+
+    init(capacities: [PeerCapacity], time: LogTime) {
+        self.capacities = capacities
+        self.time = time
+    }
+
+    /// The peers of the next shard.
     ///
-    /// - Parameter fileByteCounts: Length of each shard's file, each at least 1.
-    package func plan(
-        _ upload: UploadID, fileByteCounts: [Int], policy: AllocationPolicy
-    ) throws(AllocationError) -> [AllocationDecision] {
-        var planned = capacities
-        var decisions: [AllocationDecision] = []
-        for (number, byteCount) in fileByteCounts.enumerated() {
-            let decision = try allocate(
-                AllocationRequest(
-                    upload: upload, shardNumber: number, shardByteCount: byteCount,
-                    policy: policy, atMilliseconds: logTime.millisecondsSinceEpoch),
-                among: planned)
-            for index in planned.indices where decision.chosen.contains(planned[index].peer) {
-                planned[index].reservedByteCount += byteCount
-            }
-            decisions.append(decision)
+    /// - Parameter fileByteCount: Length of its file, at least 1.
+    package mutating func place(
+        _ upload: UploadID, number: Int, fileByteCount: Int, policy: AllocationPolicy
+    ) throws(AllocationError) -> [PeerID] {
+        let chosen = try allocate(
+            AllocationRequest(
+                upload: upload, shardNumber: number, shardByteCount: fileByteCount,
+                policy: policy, atMilliseconds: time.millisecondsSinceEpoch),
+            among: capacities
+        ).chosen
+        for index in capacities.indices where chosen.contains(capacities[index].peer) {
+            capacities[index].reservedByteCount += fileByteCount
         }
-        return decisions
+        return chosen
     }
 }

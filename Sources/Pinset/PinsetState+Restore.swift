@@ -57,6 +57,10 @@ extension PinsetState {
             throw .badValue(what: "header row.format")
         }
         appliedIndex = try fields.take("applied")
+        // SQLite has no larger numbers.
+        guard appliedIndex.rawValue <= Int64.max else {
+            throw .badValue(what: "header row.applied")
+        }
         logTime = try fields.take("time")
         rulesVersion = try fields.takeCount("rules")
         guard rulesVersion <= AllocationRules.version else {

@@ -268,5 +268,8 @@ extension UploadOptions: WireValue {
         coordinator = try fields.take("coordinator")
         expectedByteCount = try fields.takeOptional("expected")
         try fields.finish()
+        guard shardLimitByteCount ?? 0 >= 0, expectedByteCount ?? 0 >= 0 else {
+            throw .badValue(what: "upload options")
+        }
     }
 }

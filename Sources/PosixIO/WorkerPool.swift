@@ -10,7 +10,7 @@ package final class WorkerPool: Sendable {
     ///   - name: Begins the threads' names.
     ///   - niceness: How much further than the starting thread the threads stand back for others:
     ///     for work that must not slow down whoever supplies it.
-    ///   - queueLimit: Most jobs waiting; a guard against a submitter that bounds nothing.
+    ///   - queueLimit: Most jobs waiting; whoever submits more does its job itself meanwhile.
     package init(
         name: String, threadCount: Int, niceness: Int = 0, queueLimit: Int = 65_536
     ) throws(IOError) {
@@ -44,8 +44,8 @@ package final class WorkerPool: Sendable {
 
     /// Queues a job; never waits.
     ///
-    /// A job that comes after `shutDown` runs at once on the calling thread, so that nobody waits for
-    /// it in vain.
+    /// A job that comes after `shutDown`, or while too many wait, runs at once on the calling thread, so that
+    /// nobody waits for it in vain.
     package func submit(_ job: @escaping @Sendable () -> Void) {
         let isQueued = queue.withLock { $0.append(job) }
         if isQueued { queue.wakeOne() } else { job() }
@@ -75,10 +75,9 @@ private struct JobQueue {
 
     init(limit: Int) { self.limit = limit }
 
-    /// - Returns: `false` if the queue is closed.
+    /// - Returns: `false` if the queue is closed or full.
     mutating func append(_ job: @escaping Job) -> Bool {
-        guard !isClosed else { return false }
-        precondition(count < limit, "\(limit) jobs are waiting: a submitter bounds nothing")
+        guard !isClosed, count < limit else { return false }
         if count == ring.count {
             ring = Array(ring[head...] + ring[..<head]) + Array(repeating: nil, count: count)
             head = 0

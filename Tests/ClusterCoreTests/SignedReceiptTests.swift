@@ -107,6 +107,17 @@ struct SignedReceiptTests {
         expectRefusal { try verify(changed) }
     }
 
+    /// The state has none of these: its command would be taken and could be read by nobody.
+    @Test(arguments: [(-1, 1000), (7, -1)])
+    func numbersBelowZeroAreRefusedAlsoWhenSigned(generation: Int, fileByteCount: Int) throws {
+        let receipt = Receipt(
+            peer: identity.peer, storageID: StorageID(high: 3, low: 4), generation: generation,
+            fileByteCount: fileByteCount)
+        let signed = try SignedReceipt(
+            receipt, shard: shard, upload: upload, number: 5, identity: identity)
+        expectRefusal { try verify(signed) }
+    }
+
     @Test(arguments: ["", "!", "AAAA", "not base64"])
     func aReceiptWithoutASignatureIsRefused(signature: String) throws {
         let changed = try change("signature", to: "\"\(signature)\"")

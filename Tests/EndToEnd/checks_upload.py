@@ -238,6 +238,34 @@ def what_is_said_of_a_pin_is_shown_again_also_after_a_restart(bench):
             daemon.restart()
 
 
+def long_paths_cost_no_memory(bench):
+    """Each file in a thousand directories makes lines that are 500 times as long as its head."""
+    form = Form([
+        Entry('deep/%d/%s' % (number, '/'.join('%031d' % (1000 * number + level) for level in range(999))))
+        for number in range(20)])
+    with bench.daemon() as daemon:
+        with Exchange(daemon.api, 'POST', '/add', [form.header, ('Transfer-Encoding', 'chunked')]) as exchange:
+            exchange.send_beside(form, is_chunked=True)
+            answer = exchange.answer_head()
+            # They are more than this program wants to keep, too.
+            count = sum(piece.count(b'\n') for piece in exchange.answer_pieces(answer))
+        expect((answer.status, count) == (200, 20_001), '%d lines came: %s', count, answer)
+        expect('x-stream-error' not in answer.trailers, 'the upload failed: %s', answer.trailers)
+        bench.note = '%.0f MiB at most' % (daemon.peak_memory / (1 << 20))
+        expect(daemon.peak_memory <= 256 << 20, 'memory: %s', bench.note)
+
+
+def a_place_in_a_list_beyond_everything_is_refused(bench):
+    with bench.daemon() as daemon:
+        added = add(daemon.api, [Entry('f', b'listed')])
+        for path in '/pins', '/allocations':
+            for position in 2 ** 63 - 1, 2 ** 64, -1:
+                answer = daemon.api.get('%s?after=%s:%d' % (path, added.root, position))
+                expect(answer.status == 400, '%s from %d on: %s', path, position, answer)
+            answer = daemon.api.get('%s?after=%s:%d' % (path, added.root, 2 ** 32 - 1))
+            expect((answer.status, answer.body) == (200, b''), '%s after all there is: %s', path, answer)
+
+
 def the_last_line_of_a_success_is_the_root(bench):
     with bench.daemon() as daemon:
         added = add(daemon.api, small_files(2000), is_chunked=True, name='succeeds')
@@ -291,5 +319,6 @@ CHECKS = [
     an_error_after_the_answer_began_is_its_last_line_and_a_trailer, the_last_line_of_a_success_is_the_root,
     the_route_of_kubo_answers_with_its_lines_and_roots,
     the_route_of_kubo_gives_no_name_to_the_directory_around_everything, errors_of_the_route_of_kubo_have_its_shape,
+    long_paths_cost_no_memory, a_place_in_a_list_beyond_everything_is_refused,
     progress_is_told_to_whoever_asks_for_it, what_is_said_of_a_pin_is_shown_again_also_after_a_restart,
     a_body_that_is_cut_is_an_error_and_leaves_nothing]

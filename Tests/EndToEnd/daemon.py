@@ -105,6 +105,12 @@ class Daemon:
         status = self.process.poll() if self.process else 'never started'
         return ['%s %s\n' % (self.directory.name, 'runs' if status is None else 'has ended: %s' % status), end_of(self.log, 15)]
 
+    @property
+    def peak_memory(self):
+        """Most bytes that were resident at once."""
+        with open('/proc/%d/status' % self.process.pid) as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith('VmHWM'))
+
     def keep_last_words(self):
         self._last_words = self.last_words
 

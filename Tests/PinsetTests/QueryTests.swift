@@ -96,7 +96,9 @@ struct QueryTests {
     }
 
     @Test func wordsThatAreNoCursorAreNone() {
-        for text in ["", ":", "bafkqaaa", "bafkqaaa:-1", "x:1", "bafkqaaa:1:2"] {
+        for text in [
+            "", ":", "bafkqaaa", "bafkqaaa:-1", "x:1", "bafkqaaa:1:2", "bafkqaaa:\(Int.max)",
+        ] {
             #expect(PinCursor(text) == nil)
         }
     }
@@ -188,7 +190,10 @@ struct QueryTests {
         let id = Names.upload("planned")
         let policy = try AllocationPolicy(replicationMin: 2, replicationMax: 2)
         let sizes = [500, 1500, 100, 900]
-        let plan = try cluster.state.plan(id, fileByteCounts: sizes, policy: policy)
+        var planner = cluster.state.planner
+        let plan = try sizes.enumerated().map { number, size in
+            try planner.place(id, number: number, fileByteCount: size, policy: policy)
+        }
         cluster.run(.openUpload(id, TestCluster.options("planned", copies: 2)))
         for (number, size) in sizes.enumerated() {
             guard
@@ -198,10 +203,13 @@ struct QueryTests {
                 Issue.record("no room for shard \(number)")
                 return
             }
-            #expect(reserved.peers == plan[number].chosen)
+            #expect(reserved.peers == plan[number])
         }
         #expect(throws: AllocationError.self) {
-            try cluster.state.plan(id, fileByteCounts: [5000, 6000], policy: policy)
+            var planner = cluster.state.planner
+            for (number, size) in [5000, 6000].enumerated() {
+                _ = try planner.place(id, number: number, fileByteCount: size, policy: policy)
+            }
         }
     }
 

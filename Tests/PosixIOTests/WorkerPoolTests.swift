@@ -37,6 +37,25 @@ import Testing
         #expect(pool.waitingCount == 0)
     }
 
+    @Test func whoSubmitsMoreThanMayWaitDoesItAtOnce() throws {
+        let pool = try WorkerPool(name: "test", threadCount: 1, queueLimit: 3)
+        let gate = Monitor(false)
+        let begun = Monitor(false)
+        pool.submit {
+            begun.withLock { $0 = true }
+            begun.wakeAll()
+            gate.wait { $0 ? () : nil }
+        }
+        begun.wait { $0 ? () : nil }
+        let done = Mutex([Int]())
+        for number in 0..<5 { pool.submit { done.withLock { $0.append(number) } } }
+        #expect(done.withLock { $0 } == [3, 4])
+        gate.withLock { $0 = true }
+        gate.wakeAll()
+        pool.shutDown()
+        #expect(done.withLock { $0 } == [3, 4, 0, 1, 2])
+    }
+
     @Test func jobAfterShutDownStillRuns() throws {
         let pool = try WorkerPool(name: "test", threadCount: 2)
         pool.shutDown()

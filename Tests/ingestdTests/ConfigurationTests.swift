@@ -103,7 +103,8 @@ struct ConfigurationTests {
 
     @Test(arguments: [
         ("api.max-uploads", "0"), ("api.max-uploads", "many"), ("storage.capacity", "5 potatoes"),
-        ("storage.capacity", "99999999999TiB"), ("api.listen", "nowhere"),
+        ("storage.capacity", "99999999999TiB"),
+        ("storage.headroom", "9223372036854775807"), ("api.listen", "nowhere"),
         ("api.idle-timeout", "0s"),
         ("log.level", "loud"), ("api.tls-key", "/k"),
     ])

@@ -40,7 +40,7 @@ package struct SignedReceipt: Codable, Sendable {
     package func verified(
         shard: CID, upload: UploadID, number: Int, from peer: PeerID
     ) throws -> Receipt {
-        guard let storageID = StorageID(storage),
+        guard let storageID = StorageID(storage), generation >= 0, fileBytes >= 0,
             let signature = Data(base64Encoded: signature)
         else { throw PeerError.badReceipt(peer, "it is malformed") }
         guard self.shard == "\(shard)", self.upload == "\(upload)", self.number == number,

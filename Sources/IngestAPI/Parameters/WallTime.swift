@@ -18,8 +18,9 @@ package struct WallTime: Equatable, Comparable, Sendable, CustomStringConvertibl
         self.nanoseconds = nanoseconds
     }
 
-    /// - Precondition: As for seconds.
+    /// The end of the year 9999 for what lies beyond it.
     package init(milliseconds: UInt64) {
+        let milliseconds = min(milliseconds, UInt64(Self.years.upperBound) * 1000 + 999)
         self.init(
             seconds: Int64(milliseconds / 1000),
             nanoseconds: UInt32(milliseconds % 1000) * 1_000_000)

@@ -118,6 +118,10 @@ struct DaemonConfiguration: Sendable {
         peerName = name.isEmpty ? machineName : name
         capacityByteCount = try values.byteCount(.capacity)
         headroomByteCount = try values.byteCount(.headroom) ?? 0
+        guard headroomByteCount <= 1 << 60 else {
+            throw ConfigurationError.value(
+                .headroom, given: values.text(.headroom), allowed: "at most 1 EiB (1024 PiB)")
+        }
         let level = values.text(.logLevel)
         guard let logLevel = Logger.Level(rawValue: level) else {
             throw ConfigurationError.value(

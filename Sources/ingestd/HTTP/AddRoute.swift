@@ -42,7 +42,8 @@ struct AddRoute: Sendable {
         try await maker.checkLog()
         let slot = try slots.take()
         let id = UploadID.random()
-        let lines = AnswerLines(dialect: dialect, streams: parameters.streamsOutput)
+        let lines = AnswerLines(
+            dialect: dialect, streams: parameters.streamsOutput, scratch: peer.scratch)
         let length = request.headers[.contentLength].flatMap { Int($0) }
         let session = try await UploadSession(
             peer: peer, client: maker.client, id: id,
@@ -73,7 +74,9 @@ struct AddRoute: Sendable {
             metrics.uploadEnded(isCommitted: false)
             throw error
         }
-        var response = isComplete ? finished(lines) : streaming(upload)
+        var response =
+            isComplete && !lines.isLong
+            ? try finished(lines) : streaming(upload, isComplete: isComplete)
         response.headers[.uploadID] = id.description
         response.headers[.contentType] = "application/json"
         if isComplete { metrics.uploadEnded(isCommitted: true) }
@@ -106,29 +109,35 @@ struct AddRoute: Sendable {
     }
 
     /// The whole answer is here.
-    private func finished(_ lines: AnswerLines) -> Response {
-        Response(status: .ok, body: ResponseBody(byteBuffer: lines.takeReady()))
+    private func finished(_ lines: AnswerLines) throws -> Response {
+        Response(status: .ok, body: ResponseBody(byteBuffer: try lines.takeReady()))
     }
 
     /// The answer has begun; an error from here on is its last line and the trailer.
-    private func streaming(_ upload: AddRequest) -> Response {
+    private func streaming(_ upload: AddRequest, isComplete: Bool) -> Response {
         let body = ResponseBody { [metrics, log] writer in
-            do {
-                var isComplete = false
-                while !isComplete {
-                    try await writer.write(upload.lines.takeReady())
-                    isComplete = try await upload.advance()
-                }
-                metrics.uploadEnded(isCommitted: true)
+            func writeReady() async throws {
+                while upload.lines.isLong { try await writer.write(upload.lines.takeReady()) }
                 try await writer.write(upload.lines.takeReady())
+            }
+            var isComplete = isComplete
+            do {
+                while !isComplete {
+                    try await writeReady()
+                    isComplete = try await upload.advance()
+                    if isComplete { metrics.uploadEnded(isCommitted: true) }
+                }
+                try await writeReady()
                 try await writer.finish(nil)
             } catch {
+                guard !isComplete else { throw error }
                 // Whether the client still listens is not known; the upload is aborted either way.
                 await upload.abort(error)
                 metrics.uploadEnded(isCommitted: false)
                 let problem = Problem(error)
                 log.info("upload failed", metadata: ["error": "\(problem.message)"])
-                try await writer.write(upload.lines.take(closingWith: problem))
+                upload.lines.closeWith(problem)
+                try await writeReady()
                 try await writer.finish([.streamError: problem.headerText])
             }
         }

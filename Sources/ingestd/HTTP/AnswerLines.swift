@@ -2,6 +2,7 @@ import Importer
 import IngestAPI
 import Multiformats
 import NIOCore
+import Spill
 
 /// Whose shape the answer of an add has.
 enum AnswerDialect: Sendable {
@@ -16,27 +17,60 @@ enum AnswerDialect: Sendable {
 final class AnswerLines {
     private let dialect: AnswerDialect
     private let streams: Bool
+    private let scratch: any ScratchSpace
+    /// The end of what nobody has taken yet; what was there before it is in the file.
     private var bytes: [UInt8] = []
+    private var file: (any ScratchFile)?
+    private var takenByteCount: UInt64 = 0
     /// The newest line; the last of all is the root's.
     private var held: (entry: ImportedEntry, allocations: [PeerID])?
     private var isFirst = true
     /// Who asks for progress wants it at once.
     private var hasProgress = false
 
-    /// - Parameter streams: One object a line, soon after it is known; otherwise one JSON array.
-    init(dialect: AnswerDialect, streams: Bool) {
+    /// One body can bring many entries with long paths at once; most of them are lines in memory, and
+    /// most on disk.
+    private static let memoryByteCount = 1 << 20
+    private static let fileByteLimit: UInt64 = 1 << 30
+
+    /// - Parameters:
+    ///   - streams: One object a line, soon after it is known; otherwise one JSON array.
+    ///   - scratch: Where lines wait that are too many for memory.
+    init(dialect: AnswerDialect, streams: Bool, scratch: any ScratchSpace) {
+        self.scratch = scratch
         self.dialect = dialect
         self.streams = streams
     }
 
     /// Whether there is enough to begin the answer with, or to go on. Until then an error becomes
     /// its status.
-    var isReady: Bool { hasProgress || bytes.count >= (streams ? 32 << 10 : 1 << 20) }
+    var isReady: Bool {
+        isLong || hasProgress || bytes.count >= (streams ? 32 << 10 : Self.memoryByteCount)
+    }
+
+    /// Whether what can be sent takes more than one `takeReady`.
+    var isLong: Bool { file != nil }
 
     /// - Parameter allocations: Peers that the entry's newest blocks go to.
-    func add(_ entry: ImportedEntry, allocations: [PeerID]) {
+    ///
+    /// - Throws: When lines cannot be kept, or too many wait.
+    func add(_ entry: ImportedEntry, allocations: [PeerID]) throws {
         if let held { append(held.entry, held.allocations) }
         held = (entry, allocations)
+        if bytes.count >= 2 * Self.memoryByteCount { try moveToFile() }
+    }
+
+    private func moveToFile() throws {
+        let file = try self.file ?? scratch.makeFile()
+        self.file = file
+        guard file.byteCount < Self.fileByteLimit else {
+            throw Problem(
+                .bodyTooLarge,
+                "the entries that came at once make an answer of more than 1 GiB; send fewer of them, or "
+                    + "with shorter paths, in one upload")
+        }
+        _ = try bytes.withUnsafeBytes { try file.append($0) }
+        bytes.removeAll(keepingCapacity: true)
     }
 
     /// - Parameter byteCount: Bytes of the file so far.
@@ -61,8 +95,9 @@ final class AnswerLines {
         endArray()
     }
 
-    /// What can be sent so far.
-    func takeReady() -> ByteBuffer {
+    /// What can be sent so far, or the next part of it.
+    func takeReady() throws -> ByteBuffer {
+        if let file { return try takePart(of: file) }
         defer {
             bytes.removeAll(keepingCapacity: true)
             hasProgress = false
@@ -70,13 +105,25 @@ final class AnswerLines {
         return ByteBuffer(bytes: bytes)
     }
 
-    /// What was collected, and the error as the last line.
-    func take(closingWith problem: Problem) -> ByteBuffer {
+    private func takePart(of file: any ScratchFile) throws -> ByteBuffer {
+        let count = Int(min(file.byteCount - takenByteCount, UInt64(Self.memoryByteCount)))
+        var part = ByteBufferAllocator().buffer(capacity: count)
+        try part.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { space in
+            try file.read(
+                at: takenByteCount, into: UnsafeMutableRawBufferPointer(rebasing: space[..<count]))
+            return count
+        }
+        takenByteCount += UInt64(count)
+        if takenByteCount == file.byteCount { (self.file, takenByteCount) = (nil, 0) }
+        return part
+    }
+
+    /// The error is the last line.
+    func closeWith(_ problem: Problem) {
         separate()
         bytes += problem.body(dialect: dialect, instance: nil, requestID: nil)
         bytes.append(UInt8(ascii: "\n"))
         endArray()
-        return takeReady()
     }
 
     /// In an array, what stands before an element.

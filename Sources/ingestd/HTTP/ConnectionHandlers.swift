@@ -38,7 +38,7 @@ final class PipelinedRequestsHandler: ChannelDuplexHandler, RemovableChannelHand
     private var isReceived = true
     private var isAnswered = true
     /// At most what one read brings, since none is made meanwhile.
-    private var held: [HTTPRequestPart] = []
+    private var held = CircularBuffer<HTTPRequestPart>()
     private var heldError: (any Error)?
     private var isReadWanted = false
 

@@ -388,11 +388,17 @@ struct StateRoutes: Sendable {
                 "file_bytes lists up to \(Self.plannedShardLimit) lengths, each at least 1")
         }
         let policy = try AllocationPolicy(PinParameters(parsing: query, now: .now))
-        let decisions = try await peer.driver.read { state in
-            try state.plan(UploadID.random(), fileByteCounts: sizes, policy: policy)
+        // The log does not wait for it, nor does who has hung up.
+        var plan = try await peer.driver.read { $0.planner }
+        let upload = UploadID.random()
+        var shards: [[String]] = []
+        for (number, byteCount) in sizes.enumerated() {
+            try Task.checkCancellation()
+            let peers = try plan.place(
+                upload, number: number, fileByteCount: byteCount, policy: policy)
+            shards.append(peers.map(\.description))
         }
-        return try .json(
-            PlanAnswer(shards: decisions.map { $0.chosen.map(\.description) }))
+        return try .json(PlanAnswer(shards: shards))
     }
 
     // MARK: Uploads

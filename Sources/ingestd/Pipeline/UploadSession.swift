@@ -65,7 +65,7 @@ final class UploadSession: BlockSink {
     /// All sealed shards by number, with the generation of the copy here or 0.
     private var sealed: [Int: ShardCopyID] = [:]
     /// Called for every finished file, symlink and directory.
-    private let report: (ImportedEntry, [PeerID]) -> Void
+    private let report: (ImportedEntry, [PeerID]) throws -> Void
     /// Peers of the newest shard.
     private var allocations: [PeerID] = []
     /// File bytes still expected, for a reservation that is no larger than the upload.
@@ -85,7 +85,7 @@ final class UploadSession: BlockSink {
     init(
         peer: LocalPeer, client: PeerClient?, id: UploadID, options: UploadOptions,
         isResumable: Bool = false, isResumed: Bool = false, log: Logger,
-        report: @escaping (ImportedEntry, [PeerID]) -> Void
+        report: @escaping (ImportedEntry, [PeerID]) throws -> Void
     ) async throws {
         self.peer = peer
         self.client = client
@@ -156,7 +156,7 @@ final class UploadSession: BlockSink {
     }
 
     func entryDone(_ entry: ImportedEntry) async throws {
-        report(entry, allocations)
+        try report(entry, allocations)
     }
 
     // MARK: Shards
@@ -192,7 +192,9 @@ final class UploadSession: BlockSink {
     private var firstReservation: Int {
         let frames = 1 << 20
         let limit = packer.limitByteCount.map { min($0, 1 << 40) + frames }
-        let expected = expectedByteCount.map { max(0, $0 - payloadByteCount) + 64 << 10 }
+        let expected = expectedByteCount.map {
+            max(0, min($0, 1 << 60) - payloadByteCount) + 64 << 10
+        }
         let wanted = [limit, expected].compactMap(\.self).min()
         return wanted ?? ReservationSteps.smallestStepByteCount
     }
