@@ -3,14 +3,17 @@ import PackageDescription
 
 /// libFuzzer over the readers of the service, apart from it because everything here is instrumented.
 ///
-/// Modules of the service are symlinks, as in `benchmarks/`. Of `ClusterCore` only the journal is linked;
-/// the rest would bring in every dependency of the service.
+/// Modules of the service are symlinks, as in `benchmarks/`. Of `ClusterCore` only the journal and receipts
+/// are linked; the rest would bring in every dependency of the service.
 let instrumented: [SwiftSetting] = [
     .unsafeFlags(["-sanitize=fuzzer,address", "-parse-as-library"])
 ]
 
 let package = Package(
     name: "fuzzing",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2")
+    ],
     targets: [
         .target(name: "CShims"),
         .systemLibrary(
@@ -33,7 +36,11 @@ let package = Package(
             dependencies: ["Chunker", "Importer", "Multiformats", "PosixIO", "Spill"],
             swiftSettings: instrumented),
         .target(
-            name: "ClusterCore", dependencies: ["Multiformats", "PosixIO", "ShardPlanner"],
+            name: "ClusterCore",
+            dependencies: [
+                "Multiformats", "Pinset", "PosixIO", "ShardPlanner",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: instrumented),
         .target(
             name: "IngestAPI", dependencies: ["Chunker", "CShims", "Importer", "Multiformats"],

@@ -1,0 +1,1 @@
+../../../../Sources/ClusterCore/Identity/IdentityFile.swift

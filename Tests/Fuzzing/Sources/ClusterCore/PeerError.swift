@@ -1,0 +1,1 @@
+../../../../Sources/ClusterCore/Transport/PeerError.swift
