@@ -218,13 +218,26 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
 
     private static func options(_ bytes: [UInt8]) {
         let now = WallTime(seconds: 1_700_000_000)
-        guard let items = try? QueryString.parse(text(bytes)),
-            let parameters = try? AddParameters(parsing: items, now: now)
-        else { return }
-        _ = try? parameters.importOptions()
-        let again = QueryString.encode(parameters.queryItems)
-        let found = try? AddParameters(parsing: QueryString.parse(again), now: now)
-        precondition(found == parameters, "\(again) is not what \(text(bytes)) was")
+        guard let items = try? QueryString.parse(text(bytes)) else { return }
+        if let parameters = try? AddParameters(parsing: items, now: now) {
+            _ = try? parameters.importOptions()
+            let again = QueryString.encode(parameters.queryItems)
+            let found = try? AddParameters(parsing: QueryString.parse(again), now: now)
+            precondition(found == parameters, "\(again) is not what \(text(bytes)) was")
+        }
+        if let parameters = try? UploadParameters(parsing: items, now: now) {
+            let again = QueryString.encode(queryItems(of: parameters))
+            let found = try? UploadParameters(parsing: QueryString.parse(again), now: now)
+            precondition(found == parameters, "\(again) is not what \(text(bytes)) was")
+        }
+    }
+
+    /// As the client writes them, which always says the format; and the name of the one file.
+    private static func queryItems(of parameters: UploadParameters) -> [QueryItem] {
+        var items = parameters.add.queryItems.filter { $0.name != "format" }
+        items.append(QueryItem(name: "format", value: parameters.format.rawValue))
+        items.append(QueryItem(name: "filename", value: parameters.filename))
+        return items
     }
 
     // MARK: - The log and the disk
@@ -265,15 +278,43 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         } catch {
             preconditionFailure("\(error)")
         }
-        guard let journal = try? UploadJournal.open(path) else { return }
-        var found: [UploadCheckpoint] = []
-        do {
-            while let checkpoint = try journal.next() { found.append(checkpoint) }
-        } catch {
-            return
-        }
+        guard let journal = try? UploadJournal.open(path),
+            let found = try? checkpoints(of: journal)
+        else { return }
         guard (try? UploadJournal.loadOffset(path)) == found.last?.offset ?? 0 else {
             preconditionFailure("the end is told in two ways")
         }
+        let added = checkpoints(after: found.last)
+        do {
+            for checkpoint in added { try journal.append(checkpoint) }
+            let again = try UploadJournal.open(path)
+            let all = try checkpoints(of: again)
+            precondition(again.opening == journal.opening, "another upload was opened")
+            precondition(all == found + added, "after \(found) and \(added) it reads \(all)")
+        } catch {
+            preconditionFailure("what was read to its end takes no more: \(error)")
+        }
+    }
+
+    private static func checkpoints(of journal: UploadJournal) throws -> [UploadCheckpoint] {
+        var found: [UploadCheckpoint] = []
+        while let checkpoint = try journal.next() { found.append(checkpoint) }
+        return found
+    }
+
+    /// One whose tail is that of `last` and more, and one that has only the end of that left.
+    private static func checkpoints(after last: UploadCheckpoint?) -> [UploadCheckpoint] {
+        var longer = UploadCheckpoint(
+            offset: 1, contentByteCount: 0, records: [2], reader: [3], tail: last?.tail ?? [],
+            rest: [4])
+        let more = Array("more".utf8)
+        // A damaged journal may tell of any number.
+        let contentByteCount = min(last?.contentByteCount ?? 0, Int.max - more.count)
+        longer.contentByteCount = contentByteCount + more.count
+        longer.tail += more
+        var shorter = longer
+        shorter.offset = 5
+        shorter.tail.removeFirst(longer.tail.count / 2)
+        return [longer, shorter]
     }
 }

@@ -19,7 +19,8 @@ OPTIONS = [
     'chunker=size-1000&cid-version=1&raw-leaves=true&hash=blake3', 'chunker=rabin-16-32-64&trickle=true&wrap-with-directory',
     'name=a%20b&shard-size=1000000&replication-min=2&replication-max=3&user-allocations=x&expire-in=1h&meta-a=b',
     'profile=unixfs-v1-2025&max-file-links=10&max-hamt-fanout=16&hamt-directory-size-estimation=block&inline&inline-limit=10',
-    'preserve-mode=1&mtime=12&mtime-nsecs=5&mode=0644&stream-channels=false&shard=false&format=car']
+    'preserve-mode=1&mtime=12&mtime-nsecs=5&mode=0644&stream-channels=false&shard=false&format=car',
+    'format=multipart&chunker=size-1000&name=n', 'filename=a%2Fb%20c&raw-leaves=false&format=raw']
 
 # A receipt whose signature holds; by ingestd, since nobody else signs them.
 RECEIPT = (
