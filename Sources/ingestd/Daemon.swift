@@ -146,7 +146,10 @@ struct Daemon: Sendable {
         } else {
             places.continuation.yield(place())
         }
-        services.append(WaitingService(until: ready.stream, then: application))
+        let server = ListeningService(
+            server: application, address: "\(configuration.host):\(configuration.port)",
+            setting: .listen)
+        services.append(WaitingService(until: ready.stream, then: server))
         var settings = ServiceGroupConfiguration(
             services: services.map {
                 .init(
@@ -180,7 +183,7 @@ struct Daemon: Sendable {
         whenListening: @escaping @Sendable (PeerPlace) -> Void
     ) throws -> some Service {
         let settings = cluster.settings
-        return Application(
+        let server = Application(
             responder: responder,
             server: try serverBuilder(
                 tls: cluster.credentials.serverConfiguration, besides: { [SilenceHandler()] }),
@@ -196,6 +199,8 @@ struct Daemon: Sendable {
                 whenListening(place(addresses: [address]))
             },
             logger: Logger(label: "peers", factory: { _ in SwiftLogNoOpLogHandler() }))
+        return ListeningService(
+            server: server, address: "\(settings.host):\(settings.port)", setting: .peerListen)
     }
 
     private func serverBuilder(

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 
+from cluster import make_secret
 from daemon import CheckSkipped, expect
 from forms import Added, Entry, Form, add, random_bytes
 from wire import API, Exchange, WireError, query
@@ -178,6 +179,17 @@ def a_second_daemon_on_a_data_directory_is_refused(bench):
     first.stop()
 
 
+def a_port_that_is_taken_is_named_with_its_setting(bench):
+    with socket.socket() as other:
+        other.bind(('127.0.0.1', 0))
+        other.listen()
+        address = '127.0.0.1:%d' % other.getsockname()[1]
+        expect_refusal(bench.make_daemon(), address, 'Address already in use', 'api.listen', listen=address)
+        secret = make_secret(bench.directory / 'secret')
+        peer = bench.make_daemon('--cluster-secret', str(secret), '--etcd', 'http://127.0.0.1:9', '--peer-listen', address)
+        expect_refusal(peer, address, 'Address already in use', 'cluster.listen')
+
+
 def make_certificate(directory):
     certificate, key = directory / 'certificate.pem', directory / 'key.pem'
     try:
@@ -295,5 +307,6 @@ CHECKS = [
     a_kill_at_any_moment_leaves_nothing_of_an_upload, unknown_settings_name_the_nearest_known_one,
     flags_beat_environment_beats_file, init_keeps_the_settings_that_are_there,
     a_state_that_is_lost_takes_no_shards_with_it, a_second_daemon_on_a_data_directory_is_refused,
+    a_port_that_is_taken_is_named_with_its_setting,
     listening_beyond_loopback_takes_tls_and_a_token, stopping_finishes_or_ends_uploads_and_restarts_clean,
     idle_connections_do_not_hold_up_stopping]

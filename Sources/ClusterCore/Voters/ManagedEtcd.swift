@@ -127,6 +127,7 @@ package final class ManagedEtcd: Sendable {
             } catch let error as EtcdProcessError {
                 throw error
             } catch {
+                guard !Task.isCancelled else { return }
                 // A disk that is full now may have room again.
                 log.error("etcd cannot be run", metadata: ["error": "\(error)"])
             }
