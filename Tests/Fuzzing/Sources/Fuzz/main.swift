@@ -14,7 +14,7 @@ guard let chosen = FuzzTarget(rawValue: name) else {
     let names = FuzzTarget.allCases.map(\.rawValue).joined(separator: ", ")
     fatalError("FUZZ_TARGET is '\(name)'; set it to one of \(names)")
 }
-nonisolated(unsafe) let target = chosen
+let target = chosen
 var count = CommandLine.argc
 var arguments = CommandLine.unsafeArgv
 exit(
