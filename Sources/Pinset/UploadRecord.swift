@@ -89,6 +89,25 @@ package struct UploadRecord: Equatable, Sendable {
 
     package var isOpen: Bool { phase == .open }
 
+    /// Why the upload of a further copy ends, whose shard stays with the roots that have it.
+    package static let copyIsMade = "the copy is made"
+
+    /// What has become of an upload.
+    package enum Ending: String, CaseIterable, Sendable {
+        case committed, aborted
+        /// It made a further copy of a shard.
+        case copied
+    }
+
+    /// `nil` while it is open.
+    package var ending: Ending? {
+        switch phase {
+        case .open: nil
+        case .committed: .committed
+        case .aborted(let reason, _): reason == Self.copyIsMade ? .copied : .aborted
+        }
+    }
+
     /// When it ended; `nil` while it is open.
     package var endedAt: LogTime? {
         switch phase {

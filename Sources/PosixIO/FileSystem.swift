@@ -135,6 +135,23 @@ package enum FileSystem {
         }
     }
 
+    /// Removes a file, or a directory with all that is in it. Others may remove of it at the same time.
+    package static func removeTree(_ path: String) throws(IOError) {
+        do throws(IOError) {
+            guard let status = try loadStatus(path, followingLinks: false) else { return }
+            guard status.kind == .directory else {
+                try removeFile(path)
+                return
+            }
+            for name in try Directory(path).loadNames() {
+                try removeTree(path + "/" + String(decoding: name, as: UTF8.self))
+            }
+            try removeDirectory(path)
+        } catch {
+            guard error.isNotFound else { throw error }
+        }
+    }
+
     /// Waits until names made, changed and removed in a directory are on the disk.
     package static func synchronizeDirectory(_ path: String) throws(IOError) {
         let number = repeatingInterrupted { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }

@@ -5,7 +5,8 @@ import Synchronization
 /// Counts bytes while they pass, for whoever draws them.
 final class ProgressMeter: Sendable {
     private let count = Atomic<Int>(0)
-    private let stored = Atomic<Int>(0)
+    /// Negative without word from the service.
+    private let stored = Atomic<Int>(-1)
     private let shards = Atomic<Int>(0)
 
     /// Bytes that have passed; goes back when some have to pass again.
@@ -14,9 +15,13 @@ final class ProgressMeter: Sendable {
         set { count.store(newValue, ordering: .relaxed) }
     }
 
-    /// Bytes that the service has acknowledged, as far as it tells.
+    /// Bytes that are kept: those the service has acknowledged. Where it acknowledges none before the end,
+    /// all that have passed.
     var storedByteCount: Int {
-        get { stored.load(ordering: .relaxed) }
+        get {
+            let told = stored.load(ordering: .relaxed)
+            return told < 0 ? byteCount : told
+        }
         set { stored.store(newValue, ordering: .relaxed) }
     }
 
@@ -29,11 +34,11 @@ final class ProgressMeter: Sendable {
     func add(_ byteCount: Int) { count.add(byteCount, ordering: .relaxed) }
 }
 
-/// How a transfer is going, in one line.
+/// How a transfer is going, in one line. Its numbers are of what is kept; the bar shows what is on its way, too.
 struct ProgressText {
-    var doneByteCount: Int
+    var passedByteCount: Int
     /// What of it the service has acknowledged.
-    var storedByteCount = 0
+    var storedByteCount: Int
     var shardCount = 0
     /// Nil where the length is not known before the end.
     var totalByteCount: Int?
@@ -41,7 +46,7 @@ struct ProgressText {
     var rate: Double
 
     /// Between 0 and 1. Nothing to do is done.
-    var fraction: Double? { totalByteCount.map { Self.fraction(doneByteCount, of: $0) } }
+    var fraction: Double? { totalByteCount.map { Self.fraction(storedByteCount, of: $0) } }
 
     private static func fraction(_ part: Int, of whole: Int) -> Double {
         whole > 0 ? min(1, Double(part) / Double(whole)) : 1
@@ -50,7 +55,7 @@ struct ProgressText {
     /// Seconds left at the present rate.
     var secondsLeft: Int? {
         guard let totalByteCount, rate >= 1 else { return nil }
-        let seconds = Double(max(0, totalByteCount - doneByteCount)) / rate
+        let seconds = Double(max(0, totalByteCount - storedByteCount)) / rate
         return seconds < 1e9 ? Int(seconds.rounded(.up)) : nil
     }
 
@@ -58,25 +63,21 @@ struct ProgressText {
     func line(width: Int) -> String {
         let rateText = rate >= 1 ? "  \(ByteCountText.text(Int(rate)))/s" : ""
         guard let fraction, let totalByteCount else {
-            return String("\(ByteCountText.text(doneByteCount))\(rateText)".prefix(width))
+            return String("\(ByteCountText.text(storedByteCount))\(rateText)".prefix(width))
         }
         let left = secondsLeft.map { "  \(Self.clock($0)) left" } ?? ""
         let shardText =
             shardCount > 0 ? "  \(shardCount) shard\(shardCount == 1 ? "" : "s")" : ""
         let numbers =
-            "\(ByteCountText.text(doneByteCount)) of \(ByteCountText.text(totalByteCount))"
+            "\(ByteCountText.text(storedByteCount)) of \(ByteCountText.text(totalByteCount))"
             + rateText + left + shardText
-        // All bytes have passed; whether they are kept is known when there is no bar any more.
+        // All is done when the root is there, and then there is no bar any more.
         let percent = "\(min(99, Int(fraction * 100)))%"
         let padded = String(repeating: " ", count: 4 - percent.count) + percent
         let room = min(40, width - numbers.count - padded.count - 5)
         guard room >= 4 else { return String("\(padded) \(numbers)".prefix(width)) }
-        let filled = Int(fraction * Double(room))
-        // Without word from the service, what has passed is all there is to draw.
-        let stored =
-            storedByteCount > 0
-            ? min(filled, Int(Self.fraction(storedByteCount, of: totalByteCount) * Double(room)))
-            : filled
+        let filled = Int(Self.fraction(passedByteCount, of: totalByteCount) * Double(room))
+        let stored = min(filled, Int(fraction * Double(room)))
         let bar =
             String(repeating: "#", count: stored) + String(repeating: "+", count: filled - stored)
             + String(repeating: ".", count: room - filled)
@@ -181,7 +182,7 @@ final class ProgressBar: Sendable {
             last = now
             var text = state.withLock { Self.text($0.transfers) }
             rate.update(
-                byteCount: text.doneByteCount,
+                byteCount: text.passedByteCount,
                 afterSeconds: Double(span.seconds) + Double(span.attoseconds) / 1e18)
             text.rate = rate.bytesPerSecond
             if !Task.isCancelled {
@@ -191,9 +192,9 @@ final class ProgressBar: Sendable {
     }
 
     private static func text(_ transfers: [Transfer]) -> ProgressText {
-        var text = ProgressText(doneByteCount: 0, totalByteCount: 0, rate: 0)
+        var text = ProgressText(passedByteCount: 0, storedByteCount: 0, totalByteCount: 0, rate: 0)
         for transfer in transfers {
-            text.doneByteCount += transfer.meter.byteCount
+            text.passedByteCount += transfer.meter.byteCount
             text.storedByteCount += transfer.meter.storedByteCount
             text.shardCount += transfer.meter.shardCount
             // One of unknown length makes the sum unknown.

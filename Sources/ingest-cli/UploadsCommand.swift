@@ -24,12 +24,16 @@ struct UploadsCommand: AsyncParsableCommand {
                     return
                 }
                 var table = TextTable([
-                    "UPLOAD", "NAME", "OPENED", "SEALED", "RESERVED", "COORDINATOR",
+                    "UPLOAD", "NAME", "OPENED", "ACKNOWLEDGED", "LENGTH", "SEALED", "RESERVED",
+                    "COORDINATOR",
                 ])
-                table.rightAligned = [3, 4]
+                table.rightAligned = [3, 4, 5, 6]
                 for upload in uploads {
                     table.add([
-                        upload.id, upload.name, upload.opened.description, "\(upload.shardsSealed)",
+                        upload.id, upload.name, upload.opened.description,
+                        // Only its coordinator knows how far it is, and nobody how long a stream is.
+                        upload.offset.map(String.init) ?? "-",
+                        upload.length.map(String.init) ?? "-", "\(upload.shardsSealed)",
                         "\(upload.reservedBytes)", upload.coordinator,
                     ])
                 }

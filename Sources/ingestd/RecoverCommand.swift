@@ -71,10 +71,7 @@ struct RecoverCommand: AsyncParsableCommand {
             for suffix in ["", "-wal", "-shm"] {
                 try FileSystem.removeFile(data.stateFile + suffix)
             }
-            let snapshots = data.directory + "/snapshots"
-            if try FileSystem.loadStatus(snapshots) != nil {
-                try FileManager.default.removeItem(atPath: snapshots)
-            }
+            try FileSystem.removeTree(data.directory + "/snapshots")
             print("follows the peer at \(join); start: ingestd --data \(data.directory)")
         } else {
             let store = try StateStore(path: data.stateFile)

@@ -350,7 +350,8 @@ def the_client_lists_and_aborts_uploads(bench):
         expect(upload.patch(0, random_bytes('listed', MIB)).status == 204, 'a piece is not taken')
         identifier = upload.path.rsplit('/', 1)[1]
         out, _ = client.run('uploads')
-        expect(identifier in out and 'a name' in out, 'the open upload is not listed: %s', out)
+        row, = (line.split() for line in out.splitlines() if identifier in line)
+        expect('a name' in out and str(MIB) in row, 'the open upload is not listed with its offset: %s', out)
         client.run('uploads', 'abort', identifier)
         expect(identifier not in client.run('uploads', 'ls')[0], 'an aborted upload is listed')
         client.run('uploads', 'abort', identifier, status=REFUSED)
@@ -402,7 +403,7 @@ def an_upload_that_is_refused_for_others_under_way_is_not_opened(bench):
         upload = Resumable(daemon)
         with upload.begin_patch(0, MIB) as under_way:
             under_way.send(b'x')
-            eventually(lambda: b'\ningestd_uploads_open 1\n' in daemon.api.get('/metrics').body, 'it does not begin')
+            eventually(lambda: b'\ningestd_uploads_active 1\n' in daemon.api.get('/metrics').body, 'it does not begin')
             answer = daemon.api.request('POST', '/uploads', body=b'y')
             expect(answer.status == 429, 'it is not refused: %s %s', answer, answer.headers)
             listed = daemon.api.get_lines('/uploads')
@@ -479,11 +480,23 @@ def an_abandoned_upload_gives_its_space_back(bench):
         upload = Resumable(daemon)
         expect(upload.patch(0, random_bytes('abandoned', 3 * MIB)).status == 204, 'a piece is not taken')
         expect(daemon.storage()['reserved_bytes'] > 0, 'nothing is reserved')
+        expect_metrics(daemon, open=1, abandoned_total=0)
         eventually(lambda: daemon.api.request('HEAD', upload.path).status == 410, 'it is never aborted')
         eventually(lambda: not daemon.storage()['reserved_bytes'], 'its space stays reserved')
         for place in 'uploads', 'staging', 'received':
             eventually(lambda: not daemon.names(place), 'something of it stays in ' + place)
+        one_shot(daemon, [Entry('f', b'for the metrics')])
+        expect_metrics(daemon, **{
+            'open': 0, 'active': 0, 'abandoned_total': 1, 'total{outcome="aborted"}': 1, 'total{outcome="committed"}': 1,
+            'total{outcome="copied"}': 0})
         daemon.expect_agreement()
+
+
+def expect_metrics(daemon, **wanted):
+    """Of uploads, by the end of their names."""
+    lines = dict(line.rsplit(' ', 1) for line in daemon.api.get('/metrics').body.decode().splitlines() if line[0] != '#')
+    found = {name: int(lines['ingestd_uploads_' + name]) for name in wanted}
+    expect(found == wanted, 'of uploads, the metrics say %s, not %s', found, wanted)
 
 
 TUS_CLIENT = """

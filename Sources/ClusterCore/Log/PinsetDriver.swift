@@ -18,6 +18,8 @@ package actor PinsetDriver {
     private let pending: PendingAnswers
     private var state: PinsetState
     private var inboxes: [EffectInbox] = []
+    /// Uploads that ended since this process began, by coordinator.
+    private var endings: [PeerID: [UploadRecord.Ending: Int]] = [:]
     /// Set once, when the state in memory may differ from the one on disk or nobody applies any more.
     private var closed: LogError?
 
@@ -111,9 +113,17 @@ package actor PinsetDriver {
             outcomes.append((entry.proposal.requestID, outcome))
             effects += entryEffects
         }
+        count(effects)
         try store.save(state.drainChanges(), entries: entries.map(ArchivedEntry.init))
         pending.answer(outcomes, applied: last.index)
         for inbox in inboxes { inbox.wake(for: effects) }
+    }
+
+    private func count(_ effects: [Effect]) {
+        for case .uploadEnded(let id) in effects {
+            guard let upload = state.upload(id), let ending = upload.ending else { continue }
+            endings[upload.options.coordinator, default: [:]][ending, default: 0] += 1
+        }
     }
 
     /// Goes on from another peer's state.
@@ -288,6 +298,11 @@ extension PinsetDriver {
     package nonisolated var position: LogPosition {
         let applied = pending.applied
         return LogPosition(applied: applied, newestKnown: max(applied, log.newestKnownIndex))
+    }
+
+    /// How many uploads that a peer coordinated have ended, as this process has seen.
+    package func endings(of coordinator: PeerID) -> [UploadRecord.Ending: Int] {
+        endings[coordinator] ?? [:]
     }
 
     /// Hints of what changes from now on, for one consumer.

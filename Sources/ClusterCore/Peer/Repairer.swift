@@ -172,7 +172,7 @@ package final class Repairer: Sendable {
         }
         try await peer.settle(
             .sealShard(upload, number: 0, description, receipts: [receipt]))
-        try await peer.perform(.abortUpload(upload, reason: "the copy is made"))
+        try await peer.perform(.abortUpload(upload, reason: UploadRecord.copyIsMade))
         peer.log.notice(
             "made another copy of a shard",
             metadata: ["shard": "\(description.cid)", "peer": "\(chosen)"])

@@ -71,22 +71,7 @@ package struct StagingArea: Sendable {
 
     /// Removes an upload's directory with all that is in it.
     package func remove(upload: String) throws(IOError) {
-        let folder = folder(upload)
-        do throws(IOError) {
-            guard let status = try FileSystem.loadStatus(folder) else { return }
-            // Not ours, but nothing that is not an upload's stays here.
-            guard status.kind == .directory else {
-                _ = try FileSystem.removeFile(folder)
-                return
-            }
-            for name in try Directory(folder).loadNames() {
-                try FileSystem.removeFile(folder + "/" + String(decoding: name, as: UTF8.self))
-            }
-            try FileSystem.removeDirectory(folder)
-        } catch {
-            // Somebody else removes it at the same time.
-            guard error.isNotFound else { throw error }
-        }
+        try FileSystem.removeTree(folder(upload))
     }
 
     /// Removes all that a process left which is no more, but for some uploads.

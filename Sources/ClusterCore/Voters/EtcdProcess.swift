@@ -88,7 +88,7 @@ package struct EtcdSettings: Sendable {
 
     /// Removes what a member had that is one no longer.
     func removeData() throws {
-        try FileManager.default.removeItem(atPath: memberDirectory)
+        try FileSystem.removeTree(memberDirectory)
     }
 
     /// Puts what a member has, if it has anything, where no member finds it.
@@ -100,9 +100,7 @@ package struct EtcdSettings: Sendable {
 
     /// Removes all there is of a member, if there is any.
     package func forget() throws {
-        if try FileSystem.loadStatus(directory) != nil {
-            try FileManager.default.removeItem(atPath: directory)
-        }
+        try FileSystem.removeTree(directory)
     }
 
     /// How a member comes to be.

@@ -37,7 +37,8 @@ struct APIResponder: HTTPResponder {
         metrics = DaemonMetrics()
         let maker = UploadMaker(peer: peer, client: client, slabs: slabs, log: log)
         add = AddRoute(maker: maker, slots: slots, metrics: metrics)
-        uploads = OpenUploads(maker: maker, lease: configuration.uploadLease)
+        uploads = OpenUploads(
+            maker: maker, lease: configuration.uploadLease, metrics: metrics)
         resumable = UploadsRoute(uploads: uploads, maker: maker, slots: slots, metrics: metrics)
         state = StateRoutes(peer: peer, whoVotes: whoVotes, uploads: uploads)
         var reader = reader
@@ -116,7 +117,7 @@ struct APIResponder: HTTPResponder {
             .text("ready\n")
         case .metrics:
             .text(
-                try await metrics.text(peer: peer, openUploadCount: slots.takenCount),
+                try await metrics.text(peer: peer, activeUploadCount: slots.takenCount),
                 type: "text/plain; version=0.0.4; charset=utf-8")
         case .joinPeer:
             try await Self.refuseJoin(request, context)

@@ -67,19 +67,12 @@ struct AddRoute: Sendable {
         context.acceptBody()
         let upload = AddRequest(
             body: body, content: content, session: session, lines: lines, slot: slot)
-        let isComplete: Bool
-        do {
-            isComplete = try await upload.advance()
-        } catch {
-            metrics.uploadEnded(isCommitted: false)
-            throw error
-        }
+        let isComplete = try await upload.advance()
         var response =
             isComplete && !lines.isLong
             ? try finished(lines) : streaming(upload, isComplete: isComplete)
         response.headers[.uploadID] = id.description
         response.headers[.contentType] = "application/json"
-        if isComplete { metrics.uploadEnded(isCommitted: true) }
         return response
     }
 
@@ -115,7 +108,7 @@ struct AddRoute: Sendable {
 
     /// The answer has begun; an error from here on is its last line and the trailer.
     private func streaming(_ upload: AddRequest, isComplete: Bool) -> Response {
-        let body = ResponseBody { [metrics, log] writer in
+        let body = ResponseBody { [log] writer in
             func writeReady() async throws {
                 while upload.lines.isLong { try await writer.write(upload.lines.takeReady()) }
                 try await writer.write(upload.lines.takeReady())
@@ -125,7 +118,6 @@ struct AddRoute: Sendable {
                 while !isComplete {
                     try await writeReady()
                     isComplete = try await upload.advance()
-                    if isComplete { metrics.uploadEnded(isCommitted: true) }
                 }
                 try await writeReady()
                 try await writer.finish(nil)
@@ -133,7 +125,6 @@ struct AddRoute: Sendable {
                 guard !isComplete else { throw error }
                 // Whether the client still listens is not known; the upload is aborted either way.
                 await upload.abort(error)
-                metrics.uploadEnded(isCommitted: false)
                 let problem = Problem(error)
                 log.info("upload failed", metadata: ["error": "\(problem.message)"])
                 upload.lines.closeWith(problem)

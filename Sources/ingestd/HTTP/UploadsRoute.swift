@@ -200,7 +200,6 @@ struct UploadsRoute: Sendable {
             },
             interrupt: { context.channel.close(promise: nil) })
         guard let root else { return progressing(progress, dialect) }
-        metrics.uploadEnded(isCommitted: true)
         var line: [UInt8] = []
         AddedOutput.appendLine(
             name: root.path, cid: root.cid, size: root.cumulativeByteCount, to: &line)

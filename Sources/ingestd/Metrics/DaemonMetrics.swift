@@ -12,7 +12,9 @@ struct DaemonMetrics: Sendable {
     private static let receivedBytes = "ingestd_upload_received_bytes_total"
     private static let sentBytes = "ingestd_read_sent_bytes_total"
     private static let uploads = "ingestd_uploads_total"
+    private static let abandonedUploads = "ingestd_uploads_abandoned_total"
     private static let openUploads = "ingestd_uploads_open"
+    private static let activeUploads = "ingestd_uploads_active"
     private static let corruptBlocks = "ingestd_read_corrupt_blocks_total"
     private static let capacity = "ingestd_storage_capacity_bytes"
     private static let used = "ingestd_storage_used_bytes"
@@ -29,8 +31,13 @@ struct DaemonMetrics: Sendable {
             (Self.requestSeconds, .counter, "Time from head to end of answer, by route."),
             (Self.receivedBytes, .counter, "Body bytes of uploads received."),
             (Self.sentBytes, .counter, "Bytes of content sent to readers."),
-            (Self.uploads, .counter, "Uploads that ended, by outcome."),
-            (Self.openUploads, .gauge, "Uploads under way."),
+            (Self.uploads, .counter, "Uploads of this peer that ended, by outcome."),
+            (
+                Self.abandonedUploads, .counter,
+                "Uploads aborted because nobody sent anything for long."
+            ),
+            (Self.openUploads, .gauge, "Uploads of this peer that have not ended."),
+            (Self.activeUploads, .gauge, "Uploads whose bytes are being received."),
             (Self.corruptBlocks, .counter, "Blocks that did not match their CID when read."),
             (Self.capacity, .gauge, "Bytes this peer lends to shards."),
             (Self.used, .gauge, "File bytes of shards on this peer."),
@@ -49,10 +56,7 @@ struct DaemonMetrics: Sendable {
 
     func foundCorruptBlock() { registry.add(Self.corruptBlocks) }
 
-    func uploadEnded(isCommitted: Bool) {
-        registry.add(
-            Self.uploads, labels: [("outcome", isCommitted ? "committed" : "aborted")])
-    }
+    func uploadAbandoned() { registry.add(Self.abandonedUploads) }
 
     func answered(method: String, route: String, status: Int, seconds: Double) {
         registry.add(
@@ -62,13 +66,20 @@ struct DaemonMetrics: Sendable {
     }
 
     /// Reads the gauges and writes everything out.
-    func text(peer: LocalPeer, openUploadCount: Int) async throws -> String {
-        registry.set(Self.openUploads, Double(openUploadCount))
+    func text(peer: LocalPeer, activeUploadCount: Int) async throws -> String {
+        registry.set(Self.activeUploads, Double(activeUploadCount))
         let id = peer.id
+        let endings = await peer.driver.endings(of: id)
+        for ending in UploadRecord.Ending.allCases {
+            registry.set(
+                Self.uploads, Double(endings[ending] ?? 0),
+                labels: [("outcome", ending.rawValue)])
+        }
         let figures = try await peer.driver.read { state in
             (
                 state.peer(id), Double(state.rootCount), Double(state.shardCount),
-                Double(state.appliedIndex.rawValue)
+                Double(state.appliedIndex.rawValue),
+                Double(state.allOpenUploads.count { $0.options.coordinator == id })
             )
         }
         registry.set(Self.capacity, Double(figures.0?.capacityByteCount ?? 0))
@@ -77,6 +88,7 @@ struct DaemonMetrics: Sendable {
         registry.set(Self.roots, figures.1)
         registry.set(Self.shards, figures.2)
         registry.set(Self.appliedIndex, figures.3)
+        registry.set(Self.openUploads, figures.4)
         registry.set(Self.residentMemory, Double(ProcessFigures.residentByteCount))
         registry.set(Self.openFiles, Double(ProcessFigures.openFileCount))
         return registry.text()

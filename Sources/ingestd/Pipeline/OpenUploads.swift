@@ -14,15 +14,17 @@ actor OpenUploads {
     private let maker: UploadMaker
     /// How long nobody needs to touch an upload before it is aborted.
     private let lease: Duration
+    private let metrics: DaemonMetrics
     private var resources: [UploadID: UploadResource] = [:]
     /// Requests that use a resource, or are about to.
     private var userCounts: [UploadID: Int] = [:]
     /// Uploads that may be in memory, the last used last.
     private var recent: [UploadID] = []
 
-    init(maker: UploadMaker, lease: Duration) {
+    init(maker: UploadMaker, lease: Duration, metrics: DaemonMetrics) {
         self.maker = maker
         self.lease = lease
+        self.metrics = metrics
     }
 
     /// Opens an upload.
@@ -112,6 +114,7 @@ actor OpenUploads {
                         try await $0.abort(
                             reason: "nobody has sent anything for \(leaseSeconds) s")
                     }
+                    metrics.uploadAbandoned()
                 case .open, .ended: break
                 case .forgotten: try await maker.forget(id)
                 }
