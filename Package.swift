@@ -168,7 +168,8 @@ let package = Package(
         .executableTarget(
             name: "ClusterSimulation",
             dependencies: [
-                "Multiformats", "Pinset", "SeededRandom", "ShardPlanner",
+                "ClusterCore", "EtcdClient", "Multiformats", "Pinset", "SeededRandom",
+                "ShardPlanner",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Tests/ClusterSimulation"),

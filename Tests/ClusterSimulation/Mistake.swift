@@ -28,6 +28,12 @@ enum Mistake: String, CaseIterable, Sendable {
     // Repair
     case neverRepairs
     case forgetsToEndRepairs
+    // Members
+    case removesWithoutQuorum
+    case leavesAtOnce
+    case neverHandsOver
+    case votesAfterLoss
+    case keepsFormerMember
 
     /// What is wrong, for people.
     var explanation: String {
@@ -57,6 +63,11 @@ enum Mistake: String, CaseIterable, Sendable {
         case .leavesOrphans: "uploads of a former process are not ended"
         case .neverRepairs: "lost copies are not made again"
         case .forgetsToEndRepairs: "the upload of a repair is not ended"
+        case .removesWithoutQuorum: "a vote is taken away that the others need to agree"
+        case .leavesAtOnce: "a removed peer stops while its vote is needed"
+        case .neverHandsOver: "a removed peer leads on"
+        case .votesAfterLoss: "a member that has lost its data votes as before"
+        case .keepsFormerMember: "a peer keeps what its etcd had when it was removed"
         }
     }
 }

@@ -12,6 +12,8 @@ final class SimulatedClient: CustomStringConvertible {
 
     private static let patience = 4000
     private static let attemptLimit = 60
+    /// Requests without an answer after which another peer is asked.
+    private static let silenceLimit = 3
 
     private let number: Int
     private unowned let world: World
@@ -20,6 +22,7 @@ final class SimulatedClient: CustomStringConvertible {
     private var units: [Unit] = []
     private var coordinator: SimulatedPeer?
     private var attempts = 0
+    private var silentCount = 0
     private var question = 0
     /// Largest offset that was told for this upload.
     private var acknowledged = 0
@@ -76,8 +79,7 @@ final class SimulatedClient: CustomStringConvertible {
     }
 
     private func unpin(_ root: CID) {
-        let peer = world.peers[world.random(0...world.peers.count - 1)]
-        ask(peer, "unpin", orElse: begin, then: unpinned) { $0.unpin(root, $1) }
+        ask(world.anyAddress(), "unpin", orElse: begin, then: unpinned) { $0.unpin(root, $1) }
     }
 
     private func unpinned(_: Outcome) {
@@ -93,7 +95,8 @@ final class SimulatedClient: CustomStringConvertible {
         }
         units = Self.units(ofDataset: dataset)
         acknowledged = 0
-        coordinator = world.peers[world.random(0...world.peers.count - 1)]
+        coordinator = world.anyAddress()
+        silentCount = 0
         guard let policy = try? AllocationPolicy(replicationMin: 1, replicationMax: copies) else {
             return
         }
@@ -105,16 +108,27 @@ final class SimulatedClient: CustomStringConvertible {
 
     private func openAgain() {
         guard let plan, let coordinator else { return }
+        guard silentCount <= Self.silenceLimit else { return open() }
         ask(coordinator, "open", orElse: openAgain, then: heard) { $0.open(plan, $1) }
     }
 
     private func look() {
-        guard let plan, let coordinator else { return }
-        ask(coordinator, "head", orElse: look, then: heard) { $0.tell(plan.id, $1) }
+        guard let plan, let door else { return }
+        // One request cannot be gone on with: it is sent again.
+        guard plan.isResumable || silentCount <= Self.silenceLimit else { return open() }
+        ask(door, "head", orElse: look, then: heard) { $0.tell(plan.id, $1) }
+    }
+
+    /// Every peer passes requests on to the one that takes the upload.
+    private var door: SimulatedPeer? {
+        guard plan?.isResumable == true,
+            silentCount > Self.silenceLimit || world.random(0...9) == 0
+        else { return coordinator }
+        return world.anyAddress()
     }
 
     private func heard(_ answer: UploadAnswer) {
-        guard let plan, let coordinator else { return }
+        guard let plan, let door else { return }
         lastAnswer = "\(answer)"
         switch answer {
         case .refused:
@@ -138,12 +152,12 @@ final class SimulatedClient: CustomStringConvertible {
             }
             acknowledged = max(acknowledged, offset)
             if offset == units.count {
-                return ask(coordinator, "finish", orElse: look, then: heard) {
+                return ask(door, "finish", orElse: look, then: heard) {
                     $0.finish(plan.id, $1)
                 }
             }
             let new = Array(units[offset...].prefix(world.random(1...5)))
-            ask(coordinator, "patch", orElse: look, then: heard) {
+            ask(door, "patch", orElse: look, then: heard) {
                 $0.append(new, at: offset, to: plan.id, $1)
             }
         }
@@ -162,12 +176,14 @@ final class SimulatedClient: CustomStringConvertible {
                 world.answer("answer") { [self] in
                     guard question == number else { return }
                     question += 1
+                    silentCount = 0
                     then(answer)
                 }
             }
         }
         world.after(Self.patience + world.random(0...1000), "no answer to a client") { [self] in
             guard question == number else { return }
+            silentCount += 1
             giveUp()
         }
     }

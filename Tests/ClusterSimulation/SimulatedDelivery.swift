@@ -68,7 +68,7 @@ final class SimulatedDelivery {
             return then()
         }
         let copy = Copy(
-            shard: shard.cid, generation: peer.state.generation(ofShard: shard.cid, on: peer.id))
+            shard: shard.cid, generation: peer.generation(ofShard: shard.cid))
         peer.onDisk("note an own shard") { [self] _ in
             if isOver { return }
             if isResumable { peer.disk.markers[place] = shard.cid }

@@ -4,6 +4,11 @@ import ShardPlanner
 
 /// Claims, and agreement of the disk with the state, as the store and the reconciler have them.
 extension SimulatedPeer {
+    /// Of the copy of a shard that is here, or the one that a new copy gets.
+    func generation(ofShard shard: CID) -> Int {
+        state.shard(shard)?.copy(on: id)?.generation ?? state.generation(ofShard: shard, on: id)
+    }
+
     func claim(_ copy: Copy) { claims[copy, default: 0] += 1 }
 
     private func unclaim(_ copy: Copy) -> Int {
@@ -15,6 +20,8 @@ extension SimulatedPeer {
     /// Ends a claim; the file goes unless the state lists it.
     func release(_ copy: Copy) {
         guard unclaim(copy) <= 0 else { return }
+        // What a removed peer has is judged when it is a member again.
+        guard state.peer(id) != nil else { return }
         let isNeeded =
             state.shard(copy.shard)?.copy(on: id)?.generation == copy.generation
             || state.isDropPending(of: copy.shard, on: id, above: copy.generation)

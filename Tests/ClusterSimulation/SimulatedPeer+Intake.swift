@@ -29,7 +29,7 @@ extension SimulatedPeer {
         else { return answer(nil) }
         let description = Content.shard(shard.units)
         let copy = Copy(
-            shard: description.cid, generation: state.generation(ofShard: description.cid, on: id))
+            shard: description.cid, generation: generation(ofShard: description.cid))
         onDisk("note an arrival") { [self] _ in
             if world.mistake != .forgetsMarker { disk.markers[shard.place] = description.cid }
             disk.staging[shard.place] = SimulatedDisk.Staged(units: shard.units)
@@ -55,7 +55,7 @@ extension SimulatedPeer {
         _ shard: Delivered, _ first: Copy, _ answer: @escaping (Receipt?) -> Void
     ) {
         var copy = first
-        let generation = state.generation(ofShard: copy.shard, on: id)
+        let generation = generation(ofShard: copy.shard)
         if generation > copy.generation {
             copy = renew(copy, generation: generation)
         }

@@ -42,6 +42,9 @@ extension SimulatedPeer {
     /// Where an upload stands.
     func tell(_ upload: UploadID, _ answer: @escaping (UploadAnswer) -> Void) {
         guard isReady else { return }
+        if let other = otherCoordinator(of: upload) {
+            return forward(to: other, answer) { $0.tell(upload, $1) }
+        }
         touched[upload] = world.now
         switch state.upload(upload)?.phase {
         case .committed(let root, _): answer(.complete(root))
@@ -61,6 +64,9 @@ extension SimulatedPeer {
         _ answer: @escaping (UploadAnswer) -> Void
     ) {
         guard isReady else { return }
+        if let other = otherCoordinator(of: upload) {
+            return forward(to: other, answer) { $0.append(units, at: offset, to: upload, $1) }
+        }
         touched[upload] = world.now
         guard let session = session(upload) else { return tell(upload, answer) }
         session.append(units, at: offset, answer)
@@ -68,8 +74,28 @@ extension SimulatedPeer {
 
     func finish(_ upload: UploadID, _ answer: @escaping (UploadAnswer) -> Void) {
         guard isReady else { return }
+        if let other = otherCoordinator(of: upload) {
+            return forward(to: other, answer) { $0.finish(upload, $1) }
+        }
         guard let session = session(upload) else { return tell(upload, answer) }
         session.finish(answer)
+    }
+
+    /// The peer that takes an upload in; `nil` also when that one was removed, and with it the upload.
+    private func otherCoordinator(of upload: UploadID) -> SimulatedPeer? {
+        guard let coordinator = state.upload(upload)?.options.coordinator, coordinator != id,
+            state.peer(coordinator) != nil
+        else { return nil }
+        return world.peer(coordinator)
+    }
+
+    private func forward(
+        to other: SimulatedPeer, _ answer: @escaping (UploadAnswer) -> Void,
+        _ request: @escaping (SimulatedPeer, @escaping (UploadAnswer) -> Void) -> Void
+    ) {
+        world.send(from: number, to: other, "forwarded") { [world] other in
+            request(other) { result in world.answer("forwarded answer") { answer(result) } }
+        }
     }
 
     /// The session of an open upload, made anew from its journal if need be.

@@ -9,16 +9,40 @@ final class SimulatedPeer {
     /// How long a command whose outcome is unknown is repeated, unless it must be known.
     private static let patience = 15_000
 
+    /// Where it is for an operator.
+    enum Presence {
+        /// It has not been started yet.
+        case awaited
+        case here
+        /// It was removed and has ended by itself.
+        case stopped
+        /// The machine or its directory is gone for good.
+        case lost
+    }
+
     let number: Int
+    /// Another directory on the same machine has the same URLs.
+    let machine: Int
     let id: PeerID
+    /// Of its member.
+    let name: String
     let storageID: StorageID
     let capacityByteCount: Int
     let clockSkew: Int
     unowned let world: World
+    var presence = Presence.awaited
+    /// It begins the cluster.
+    var isFounder = false
     var disk = SimulatedDisk()
+    /// What its etcd has on the disk.
+    var member: SimulatedVoters.Replica?
     var diskDelay = SimulatedPeer.fastDisk
     var diskIsFull = false
-    var reachesLog = true
+    var reachesLog = true {
+        didSet { if reachesLog, !oldValue { reachableSince = world.now } }
+    }
+    /// Since when other members see its own.
+    private(set) var reachableSince = 0
     /// When others last had a sign of it.
     private(set) var renewedAt = -SimulatedPeer.leaseTime
 
@@ -27,6 +51,8 @@ final class SimulatedPeer {
     private(set) var isRunning = false
     /// It has caught up, joined and looked through its disk.
     private(set) var isReady = false
+    /// It was removed from the cluster, and votes on until the others can agree without it.
+    private(set) var isLeaving = false
     private(set) var state = PinsetState()
     private var pending: [RequestID: Pending] = [:]
     var sessions: [UploadID: SimulatedSession] = [:]
@@ -39,6 +65,9 @@ final class SimulatedPeer {
     var arriving: Set<Place> = []
     var removing: Set<Copy> = []
     var repair = RepairState()
+    /// Its URL is among the announced ones.
+    var isAnnounced = false
+    var isSteering = false
     private var isLooking = false
     private var isSayingUp = false
     private var missing: Set<PeerID> = []
@@ -49,14 +78,16 @@ final class SimulatedPeer {
         let answer: (Outcome?) -> Void
     }
 
-    init(_ number: Int, capacityByteCount: Int, clockSkew: Int, in world: World) {
+    init(_ number: Int, on machine: Int, capacityByteCount: Int, clockSkew: Int, in world: World) {
         self.number = number
+        self.machine = machine
         self.capacityByteCount = capacityByteCount
         self.clockSkew = clockSkew
         self.world = world
         let key = (0..<32).map { UInt8(truncatingIfNeeded: $0 * 7 + number * 31 + 1) }
         guard let id = try? PeerID(publicKey: key) else { fatalError("a key has 32 bytes") }
         self.id = id
+        name = id.description
         storageID = StorageID(high: 1, low: UInt64(number))
     }
 
@@ -77,9 +108,14 @@ final class SimulatedPeer {
     // MARK: Life
 
     func start() {
+        presence = .here
         life += 1
         isRunning = true
         isReady = false
+        isLeaving = false
+        isAnnounced = false
+        isSteering = false
+        reachableSince = world.now
         state = disk.loadState()
         pending = [:]
         sessions = [:]
@@ -102,7 +138,11 @@ final class SimulatedPeer {
             claim(Copy(shard: shard, generation: generation))
         }
         every(1000, "poll") { [self] in follow() }
-        every(3000, "lease") { [self] in if reachesLog { renewedAt = world.now } }
+        every(1000, "member") { [self] in tendMember() }
+        every(2000, "steer") { [self] in steer() }
+        every(3000, "lease") { [self] in
+            if reachesLog, world.voters.canDecide { renewedAt = world.now }
+        }
         every(3000, "who is there") { [self] in reportLostPeers() }
         every(2000, "repair") { [self] in lookForRepairs() }
         every(10_000, "sweep") { [self] in sweepUploads() }
@@ -112,7 +152,15 @@ final class SimulatedPeer {
     func crash() {
         isRunning = false
         isReady = false
+        isLeaving = false
+        if let member { world.voters.stop(member) }
         for session in sessions.values { session.vanish() }
+    }
+
+    /// Ends by itself, as one that is no member.
+    func end() {
+        crash()
+        presence = .stopped
     }
 
     private func every(_ pause: Int, _ label: StaticString, _ body: @escaping () -> Void) {
@@ -123,20 +171,23 @@ final class SimulatedPeer {
     }
 
     private func catchUp() {
-        guard reachesLog else { return after(300, "catch up") { [self] in catchUp() } }
+        guard reachesLog, world.voters.canDecide else {
+            return after(300, "catch up") { [self] in catchUp() }
+        }
         let newest = world.newestIndex
         follow()
         waitUntilApplied(newest) { [self] in
             performPersistently(
                 .joinPeer(
                     PeerJoin(
-                        peer: id, name: "\(number)", zone: number == 4 ? nil : "z\(number % 3)",
+                        peer: id, name: "\(number)", zone: machine == 4 ? nil : "z\(machine % 3)",
                         storageID: storageID,
                         capacityByteCount: state.peer(id)?.capacityByteCount ?? capacityByteCount))
             ) { [self] outcome in
                 if let refusal = outcome?.refusal { return world.report("cannot join: \(refusal)") }
                 putInOrder { [self] in
                     isReady = true
+                    leaveIfRemoved()
                     sayUp()
                     look()
                 }
@@ -144,7 +195,14 @@ final class SimulatedPeer {
         }
     }
 
-    private func waitUntilApplied(_ index: LogIndex, _ body: @escaping () -> Void) {
+    private func leaveIfRemoved() {
+        guard isReady, state.peer(id) == nil else { return }
+        isReady = false
+        isLeaving = true
+        leave()
+    }
+
+    func waitUntilApplied(_ index: LogIndex, _ body: @escaping () -> Void) {
         if state.appliedIndex >= index { return body() }
         after(100, "wait for the log") { [self] in waitUntilApplied(index, body) }
     }
@@ -179,6 +237,7 @@ final class SimulatedPeer {
         for (request, outcome) in outcomes {
             pending.removeValue(forKey: request)?.answer(outcome)
         }
+        leaveIfRemoved()
         sayUp()
         look()
         after(1, "more of the log") { [self] in
@@ -228,7 +287,7 @@ final class SimulatedPeer {
     }
 
     private func reportLostPeers() {
-        guard reachesLog, isReady else {
+        guard reachesLog, isReady, world.voters.canDecide else {
             missing = []
             return
         }

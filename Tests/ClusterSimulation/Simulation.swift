@@ -103,11 +103,19 @@ extension World.Counts: CustomStringConvertible {
         left.resumedCount += right.resumedCount
         left.repairedCount += right.repairedCount
         left.unpinnedCount += right.unpinnedCount
+        left.electionCount += right.electionCount
+        left.stepCount += right.stepCount
+        left.removedCount += right.removedCount
+        left.returnedCount += right.returnedCount
+        left.lostCount += right.lostCount
+        left.freedCount += right.freedCount
     }
 
     var description: String {
         "\(eventCount) events, \(crashCount) crashes; \(committedCount) commits, \(abortedCount) uploads "
             + "ended by their coordinators, \(refusedCount) refused for space, \(resumedCount) resumed, "
-            + "\(repairedCount) copies repaired, \(unpinnedCount) removals"
+            + "\(repairedCount) copies repaired, \(unpinnedCount) removals; \(electionCount) elections, "
+            + "\(stepCount) steps of voters, \(removedCount) peers removed, \(returnedCount) back, "
+            + "\(lostCount) lost, \(freedCount) freed of a member that nobody knows"
     }
 }

@@ -20,7 +20,19 @@ extension World {
 
     /// After a command, a crash or a removal.
     func checkDisks() {
-        for peer in peers { checkCopies(of: peer) }
+        for peer in peers where peer.presence != .lost { checkCopies(of: peer) }
+    }
+
+    /// Whoever was removed without a word on losses had no last copy.
+    func checkCopiesAreLeft() {
+        for shard in shardsWithoutCopies {
+            report("shard \(short(shard)) has lost its last copy")
+        }
+    }
+
+    private var shardsWithoutCopies: [CID] {
+        truth.shards(limit: .max).filter { $0.copies.isEmpty }.map(\.description.cid)
+            .filter { !givenUp.contains($0) }
     }
 
     /// Every copy that the log lists is there and outlives a power cut, and every file is accounted for.
@@ -95,7 +107,35 @@ extension World {
                 unrest.append("\(name(member.peer)) has shards to copy")
             }
         }
-        for peer in peers { unrest += findUnrest(on: peer) }
+        for shard in shardsWithoutCopies { unrest.append("shard \(short(shard)) has no copy") }
+        for peer in presentPeers { unrest += findUnrest(on: peer) }
+        return unrest + findUnrestOfMembers()
+    }
+
+    /// Who is a member of the cluster, and who votes.
+    private func findUnrestOfMembers() -> [String] {
+        var unrest: [String] = []
+        if !errands.isEmpty { unrest.append("the operator is not done") }
+        let present = presentPeers
+        if Set(present.map(\.id)) != Set(truth.members.map(\.peer)) {
+            unrest.append("the members are not those that are there")
+        }
+        if !voters.canDecide { unrest.append("nobody leads") }
+        let wanted = present.count >= 5 ? 5 : present.count >= 3 ? 3 : 1
+        let members = voters.configuration.members
+        if members.count != wanted || members.contains(where: \.isLearner) {
+            unrest.append("\(members.map(\.peerURLs)) vote, and \(wanted) of them should")
+        }
+        for member in members {
+            let isThere = present.contains {
+                $0.member.map { $0.id == member.id && voters.isLiving($0) } == true
+            }
+            if !isThere { unrest.append("a member at \(member.peerURLs) is nobody's") }
+        }
+        for peer in present
+        where peer.member.map({ own in members.contains { $0.id == own.id } }) == false {
+            unrest.append("peer \(peer.number) keeps a member that is none")
+        }
         return unrest
     }
 

@@ -10,9 +10,8 @@ import ShardPlanner
 /// threads, sockets and files. Times are in milliseconds.
 final class World {
     /// Faults end then; what was begun must come to its end.
-    private static let faultyTime = 60_000
+    private static let faultyTime = 90_000
     private static let patience = 400_000
-    private static let peerCount = 5
     private static let clientCount = 4
 
     let mistake: Mistake?
@@ -26,9 +25,18 @@ final class World {
     private var knownRequests: Set<RequestID> = []
     /// The state by the whole log.
     private(set) var truth = PinsetState()
+    /// All there ever were.
     private(set) var peers: [SimulatedPeer] = []
+    private(set) lazy var voters = SimulatedVoters(in: self)
+    /// Leases last at least from then on.
+    private var ledSince = 0
+    /// Shards whose last copies were given up with the machine that had them.
+    private(set) var givenUp: Set<CID> = []
     private(set) var clients: [SimulatedClient] = []
     private var cutLinks: Set<Set<Int>> = []
+    /// Peers that an operator is about to remove or to bring back.
+    var errands: Set<Int> = []
+    var removalCount = 0
     private(set) var isFaulty = true
     private(set) var findings: [String] = []
     private(set) var counts = Counts()
@@ -43,10 +51,18 @@ final class World {
         var resumedCount = 0
         var repairedCount = 0
         var unpinnedCount = 0
+        var electionCount = 0
+        var stepCount = 0
+        var removedCount = 0
+        var returnedCount = 0
+        var lostCount = 0
+        var freedCount = 0
     }
 
     struct LogEntry {
         let index: LogIndex
+        /// How much etcd has committed with it.
+        let place: Int
         let requestID: RequestID
         let time: LogTime
         let command: Command
@@ -56,12 +72,8 @@ final class World {
         self.mistake = mistake
         self.isTraced = isTraced
         random = SeededGenerator(seed: seed)
-        for number in 0..<Self.peerCount {
-            peers.append(
-                SimulatedPeer(
-                    number, capacityByteCount: Int.random(in: 12...60, using: &random) * 1000,
-                    clockSkew: Int.random(in: 0...5000, using: &random), in: self))
-        }
+        for machine in 0..<Int.random(in: 4...6, using: &random) { addPeer(on: machine) }
+        peers[0].isFounder = true
         for number in 0..<Self.clientCount {
             clients.append(SimulatedClient(number, in: self))
         }
@@ -69,9 +81,15 @@ final class World {
 
     /// Runs to the end: all is at rest and as promised, or something is found.
     func run() {
-        for peer in peers { after(random(0...500), "power on") { peer.start() } }
+        for peer in peers {
+            // The cluster grows from one peer.
+            let latest = [0, 3000, 5000].dropFirst(peer.number).first ?? 25_000
+            after(random(0...latest), "power on") { peer.start() }
+        }
+        voters.beat()
         for client in clients { after(random(500...3000), "client") { client.begin() } }
         after(1000, "fault") { [unowned self] in self.provokeFault() }
+        after(15_000, "operator") { [unowned self] in self.operate() }
         after(Self.faultyTime, "heal") { [unowned self] in self.heal() }
         while findings.isEmpty, let event = queue.next() {
             now = event.time
@@ -106,7 +124,9 @@ final class World {
 
     // MARK: The network
 
-    func isCut(_ one: Int, _ other: Int) -> Bool { cutLinks.contains([one, other]) }
+    func isCut(_ one: Int, _ other: Int) -> Bool {
+        !cutLinks.isEmpty && cutLinks.contains([one, other])
+    }
 
     /// Brings a message to a peer late, twice or never.
     func send(
@@ -137,22 +157,33 @@ final class World {
         let time = LogTime(millisecondsSinceEpoch: UInt64(1_000_000 + now + peer.clockSkew))
         for _ in 0..<(mishap(5) ? 2 : 1) {
             after(random(1...(isFaulty ? 300 : 10)), "append") { [unowned self] in
-                append(command, id, time)
+                voters.propose(.command(command, id, time))
             }
         }
     }
 
-    private func append(_ command: Command, _ id: RequestID, _ time: LogTime) {
+    /// - Parameter place: How much etcd has committed with it.
+    func append(_ command: Command, _ id: RequestID, _ time: LogTime, place: Int) {
         // As a key that is created only if it is absent.
         guard knownRequests.insert(id).inserted else { return }
         let index = LogIndex(rawValue: newestIndex.rawValue + UInt64(2 + random(0...2)))
-        log.append(LogEntry(index: index, requestID: id, time: time, command: command))
+        log.append(
+            LogEntry(index: index, place: place, requestID: id, time: time, command: command))
         let before = truth.members
+        let last = lastCopies(givenUpBy: command)
         let (outcome, _) = truth.apply(command, requestID: id, logTime: time, logIndex: index)
         _ = truth.drainChanges()
+        trace.add(id, at: index, isRefused: outcome.refusal != nil)
         if isTraced { print("\(now) log \(index) \(command) -> \(outcome)") }
-        if outcome.refusal == nil { checkTruth(since: before) }
-        for peer in peers {
+        if outcome.refusal == nil {
+            givenUp.formUnion(last)
+            checkTruth(since: before)
+            if case .forgetPeer = command {
+                counts.removedCount += 1
+                checkCopiesAreLeft()
+            }
+        }
+        for peer in peers where peer.isRunning {
             after(random(1...(isFaulty ? 300 : 10)), "watch") {
                 if peer.isRunning { peer.follow() }
             }
@@ -166,28 +197,58 @@ final class World {
             let middle = (low + high) / 2
             if log[middle].index <= index { low = middle + 1 } else { high = middle }
         }
-        return log[low..<min(log.count, low + random(1...8))]
+        let readable = voters.readableCount
+        let batch = log[low..<min(log.count, low + random(1...8))]
+        return batch.prefix { $0.place <= readable }
     }
+
+    /// A new leader gives all leases their whole time.
+    func leaderChanged() { ledSince = now }
 
     /// Peers whose lease has not run out.
     var livePeers: Set<PeerID> {
-        Set(peers.filter { now - $0.renewedAt < SimulatedPeer.leaseTime }.map(\.id))
+        Set(
+            peers.filter { now - max($0.renewedAt, ledSince) < SimulatedPeer.leaseTime }
+                .map(\.id))
     }
 
     func peer(_ id: PeerID) -> SimulatedPeer? { peers.first { $0.id == id } }
+
+    /// Those that an operator runs, whether they run at this moment or not.
+    var presentPeers: [SimulatedPeer] { peers.filter { $0.presence == .here } }
+
+    /// A peer that can be asked, by chance.
+    func anyPeer(besides other: SimulatedPeer? = nil) -> SimulatedPeer? {
+        let able = peers.filter { $0.isReady && $0 !== other }
+        return able.isEmpty ? nil : able[random(0...able.count - 1)]
+    }
+
+    func anyAddress() -> SimulatedPeer {
+        let present = presentPeers
+        return present.isEmpty ? peers[0] : present[random(0...present.count - 1)]
+    }
+
+    @discardableResult
+    func addPeer(on machine: Int) -> SimulatedPeer {
+        let peer = SimulatedPeer(
+            peers.count, on: machine, capacityByteCount: random(12...60) * 1000,
+            clockSkew: random(0...5000), in: self)
+        peers.append(peer)
+        return peer
+    }
 
     // MARK: Faults
 
     private func provokeFault() {
         guard isFaulty else { return }
-        let peer = peers[random(0...peers.count - 1)]
+        let peer = anyAddress()
         switch random(0...9) {
         case 0...3: crash(peer)
         case 4:
             peer.reachesLog = false
             after(random(500...20_000), "log back") { peer.reachesLog = true }
         case 5:
-            let other = peers[random(0...peers.count - 1)]
+            let other = anyAddress()
             guard other !== peer else { break }
             let link: Set<Int> = [peer.number, other.number]
             cutLinks.insert(link)
@@ -203,7 +264,7 @@ final class World {
             peer.performPersistently(.setCapacity(peer.id, byteCount: byteCount)) { _ in }
         default:
             let isDraining = truth.peer(peer.id)?.isDraining == true
-            peers[0].performPersistently(
+            anyPeer()?.performPersistently(
                 isDraining ? .undrainPeer(peer.id) : .drainPeer(peer.id)
             ) { _ in }
         }
@@ -215,7 +276,11 @@ final class World {
         counts.crashCount += 1
         peer.crash()
         if random(0...1) == 0 { peer.disk.losePower(&random) }
-        after(random(50...25_000), "restart") { if !peer.isRunning { peer.start() } }
+        checkDisks()
+        // Most come back soon: without most of the voters there is little to see.
+        after(random(50...random(50...25_000)), "restart") {
+            if peer.presence == .here, !peer.isRunning { peer.start() }
+        }
     }
 
     private func heal() {
@@ -225,16 +290,9 @@ final class World {
             peer.reachesLog = true
             peer.diskDelay = SimulatedPeer.fastDisk
             peer.diskIsFull = false
-            if !peer.isRunning { peer.start() }
+            if peer.presence == .here, !peer.isRunning { peer.start() }
         }
-        after(30_000, "operator") { [unowned self] in
-            for peer in peers {
-                peers[0].performPersistently(.undrainPeer(peer.id)) { _ in }
-                peer.performPersistently(
-                    .setCapacity(peer.id, byteCount: 1_000_000)
-                ) { _ in }
-            }
-        }
+        after(30_000, "operator") { [unowned self] in tidyUp() }
         after(40_000, "look for rest") { [unowned self] in lookForRest() }
     }
 
@@ -259,6 +317,10 @@ struct Trace: Equatable {
     }
 
     mutating func add(_ other: Trace) { add(other.value) }
+
+    mutating func add(_ request: RequestID, at index: LogIndex, isRefused: Bool) {
+        for word in [request.low, index.rawValue, isRefused ? 1 : 0] { add(word) }
+    }
 
     /// FNV-1a over words (Fowler, Noll and Vo).
     private mutating func add(_ word: UInt64) { value = (value ^ word) &* 0x100_0000_01b3 }

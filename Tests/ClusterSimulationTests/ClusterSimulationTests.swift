@@ -9,6 +9,8 @@ struct ClusterSimulationTests {
         let run = Run(seed: seed)
         #expect(run.finding == nil)
         #expect(run.counts.crashCount > 0 && run.counts.committedCount > 0)
+        // One voter, then two more.
+        #expect(run.counts.electionCount > 0 && run.counts.stepCount >= 4)
     }
 
     @Test func twoRunsOfOneSeedAreTheSame() {
