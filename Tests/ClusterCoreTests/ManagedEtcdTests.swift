@@ -63,6 +63,22 @@ import Testing
         #expect(await !isGone(say: behind))
     }
 
+    /// An old list may have a member as one that has never started, which has voted since.
+    @Test func aListFromBeforeIsNotTaken() async throws {
+        let behind = try await member(
+            hasLeader: false, listing: Self.list(Self.member(name: "", isLearner: true)))
+        let current = try await member(listing: Self.list(Self.member(name: "own")))
+        #expect(await currentMembers(by: behind, current)?.map(\.name) == ["own"])
+        #expect(await currentMembers(by: behind) == nil)
+    }
+
+    private func currentMembers(by others: CannedServer...) async -> [EtcdMember]? {
+        let urls = others.map(\.url)
+        return await ManagedEtcd.currentMembers(
+            by: urls, through: EtcdClient(endpoints: urls), EtcdLogKeys(namespace: "test"),
+            Logger.silent)
+    }
+
     /// Under its ID, others may count on entries that it has taken, and loses with its data.
     @Test func aLearnerThatNeverCameUpIsRemovedToBeginUnderAnotherID() async throws {
         let other = try await member(listing: Self.list(Self.member(name: "", isLearner: true)))

@@ -33,6 +33,7 @@ enum Mistake: String, CaseIterable, Sendable {
     case leavesAtOnce
     case neverHandsOver
     case votesAfterLoss
+    case believesOldLists
     case keepsFormerMember
 
     /// What is wrong, for people.
@@ -67,6 +68,8 @@ enum Mistake: String, CaseIterable, Sendable {
         case .leavesAtOnce: "a removed peer stops while its vote is needed"
         case .neverHandsOver: "a removed peer leads on"
         case .votesAfterLoss: "a member that has lost its data votes as before"
+        case .believesOldLists:
+            "a peer without data takes its member for new by the list of one that is behind"
         case .keepsFormerMember: "a peer keeps what its etcd had when it was removed"
         }
     }

@@ -32,7 +32,8 @@ extension SimulatedPeer {
             member = voters.begin(on: self)
             return
         }
-        guard reachesLog, let members = voters.listMembers(),
+        let isCareless = world.mistake == .believesOldLists
+        guard reachesLog, let members = isCareless ? voters.anyList() : voters.currentList(),
             let own = members.first(where: { $0.peerURLs.contains(memberURL) })
         else { return }
         guard own.name.isEmpty || world.mistake == .votesAfterLoss else {

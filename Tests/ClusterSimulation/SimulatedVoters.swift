@@ -137,8 +137,11 @@ final class SimulatedVoters {
         }
     }
 
+    /// The members as of now.
+    func currentList() -> [EtcdMember]? { canDecide ? configuration.members : nil }
+
     /// The members as any living one tells them, which may be behind.
-    func listMembers() -> [EtcdMember]? {
+    func anyList() -> [EtcdMember]? {
         let living = living
         guard !living.isEmpty else { return nil }
         return living[world.random(0...living.count - 1)].configuration.members

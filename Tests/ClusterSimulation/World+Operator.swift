@@ -11,11 +11,8 @@ extension World {
 
     func operate() {
         guard isFaulty else { return }
-        switch random(0...4) {
-        case 0...2: removeSomebody()
-        case 3: loseSomebody()
-        default: loseSomeEtcd()
-        }
+        if random(0...3) > 0 { removeSomebody() } else { loseSomebody() }
+        loseSomeEtcd()
         after(random(2000...12_000), "operator") { [unowned self] in operate() }
     }
 
@@ -131,9 +128,13 @@ extension World {
 
     /// The directory of its etcd is removed while it does not run.
     private func loseSomeEtcd() {
-        let peer = anyAddress()
-        guard !peer.isRunning, peer.member != nil, canLose(peer) else { return }
-        peer.member = nil
+        let able = presentPeers.filter { peer in
+            // As long as nobody knows that it has started, nobody could know that it lost anything.
+            let own = voters.configuration.members.first { $0.id == peer.member?.id }
+            return !peer.isRunning && own?.name.isEmpty == false && canLose(peer)
+        }
+        guard !able.isEmpty else { return }
+        able[random(0...able.count - 1)].member = nil
     }
 
     /// A member was removed while it was away, and all the members that it knows have gone since: nobody

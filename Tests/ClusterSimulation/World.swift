@@ -255,6 +255,10 @@ final class World {
             after(random(500...20_000), "link back") { [unowned self] in cutLinks.remove(link) }
         case 6:
             peer.diskDelay = 50...3000
+            // What takes long is killed by somebody.
+            if random(0...1) == 0 {
+                after(random(100...6000), "kill") { [unowned self] in if isFaulty { crash(peer) } }
+            }
             after(random(1000...15_000), "disk fast") { peer.diskDelay = SimulatedPeer.fastDisk }
         case 7:
             peer.diskIsFull = true
@@ -277,8 +281,9 @@ final class World {
         peer.crash()
         if random(0...1) == 0 { peer.disk.losePower(&random) }
         checkDisks()
-        // Most come back soon: without most of the voters there is little to see.
-        after(random(50...random(50...25_000)), "restart") {
+        // Some are started again at once. Without most of the voters there is little to see.
+        let pause = random(0...2) == 0 ? random(50...400) : random(50...random(50...25_000))
+        after(pause, "restart") {
             if peer.presence == .here, !peer.isRunning { peer.start() }
         }
     }

@@ -220,8 +220,10 @@ package final class ManagedEtcd: Sendable {
     /// Starts a member when the others have added it.
     private func joinIfAsked() async throws {
         do {
-            let members = try await client.listMembers()
-            guard let own = members.first(where: { $0.peerURLs.contains(settings.memberURL) })
+            let others = client.endpoints.filter { $0 != settings.clientURL }
+            guard
+                let members = await Self.currentMembers(by: others, through: client, keys, log),
+                let own = members.first(where: { $0.peerURLs.contains(settings.memberURL) })
             else { return }
             guard own.name.isEmpty else {
                 // A member that has voted must not come back with nothing: it could vote twice.
@@ -238,6 +240,33 @@ package final class ManagedEtcd: Sendable {
         } catch let error as EtcdError {
             log.debug("no list of etcd's members", metadata: ["error": "\(error)"])
         }
+    }
+
+    /// Who the members are now. An old list may have this peer's member without a name, as one that has
+    /// never started, when it has voted since.
+    ///
+    /// - Parameter others: Base URLs of those to ask; the first that knows decides.
+    /// - Returns: `nil` when none of them knows.
+    static func currentMembers(
+        by others: [String], through client: EtcdClient, _ keys: EtcdLogKeys, _ log: Logger
+    ) async -> [EtcdMember]? {
+        for other in others {
+            do {
+                return try await members(by: other, through: client, keys)
+            } catch {
+                log.debug("a member does not answer", metadata: ["error": "\(error)"])
+            }
+        }
+        return nil
+    }
+
+    private static func members(
+        by other: String, through client: EtcdClient, _ keys: EtcdLogKeys
+    ) async throws -> [EtcdMember] {
+        // A member that is cut off, or behind, would tell what was before: this waits until it is
+        // neither.
+        _ = try await client.range(EtcdRange(.one(keys.generation)), at: other)
+        return try await client.listMembers(at: other)
     }
 
     func isGone() async -> Bool {
@@ -259,10 +288,7 @@ package final class ManagedEtcd: Sendable {
     ) async -> Bool {
         for other in others {
             do {
-                // A member that is cut off, or behind, would tell what was before: this waits until it
-                // is neither.
-                _ = try await client.range(EtcdRange(.one(keys.generation)), at: other)
-                let found = try await client.listMembers(at: other)
+                let found = try await members(by: other, through: client, keys)
                 let own =
                     found.first { $0.name == name } ?? found.first { $0.peerURLs.contains(place) }
                 guard let own else { return true }
