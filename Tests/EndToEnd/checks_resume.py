@@ -1,6 +1,7 @@
 """Uploads that are sent in pieces and go on after failures of the daemon, the network and the client."""
 import itertools
 import json
+import math
 import pathlib
 import re
 import signal
@@ -13,11 +14,13 @@ from client import REFUSED, Client
 from cluster import Cluster, copies
 from daemon import eventually, expect
 from forms import Entry, Form, add, random_bytes
-from wire import Exchange, WireError, query
+from wire import Exchange, WireError, query, queued_bytes
 
 MIB = 1 << 20
-# What an answer can be lost with: the daemon acknowledges at least so often.
+# What an answer can be lost with: the daemon acknowledges at least so often, and every 5 seconds.
 WINDOW_BYTES = 64 * MIB
+# Of what a daemon has read from a connection, so much at most is not taken in yet.
+READ_AHEAD_BYTES = 8 * MIB
 PARTIAL_UPLOAD = ('Content-Type', 'application/partial-upload')
 UNKNOWN_UPLOAD = '0123456789abcdef' * 2
 
@@ -120,16 +123,45 @@ def pieces_of_any_size_make_the_same_root(bench):
         daemon.expect_agreement()
 
 
+class Stops:
+    """What requests had sent when they were stopped, and what of it was to be sent again."""
+
+    def __init__(self):
+        # For each stop of a kind.
+        self.resent = {'kill': [], 'cut': []}
+        self.most_on_the_way, self.from_zero = 0, 0
+
+    def note(self, kind, reached, offset, queued):
+        """The daemon was killed, or the connection cut, with so many bytes sent, of which some were still queued;
+        the upload has come to `offset`."""
+        on_the_way, window = queued + READ_AHEAD_BYTES, WINDOW_BYTES if kind == 'kill' else 0
+        expect(reached - offset <= window + on_the_way,
+               'after a %s at byte %d the upload has %d: to be sent again are %d, beyond a window of %d and %d on the way',
+               kind, reached, offset, reached - offset, window, on_the_way)
+        self.resent[kind].append(max(0, reached - offset))
+        self.most_on_the_way = max(self.most_on_the_way, on_the_way)
+        self.from_zero += reached
+
+    @property
+    def text(self):
+        every = sum(self.resent.values(), [])
+        return '%s; sent again: %s, %s at most, %d MiB in all, from zero %d; on the way up to %.1f MiB' % (
+            ' and '.join('%d %ss' % (len(found), kind) for kind, found in self.resent.items()), histogram(every),
+            ' and '.join('%.1f MiB for a %s' % (max(found, default=0) / MIB, kind) for kind, found in self.resent.items()),
+            sum(every) / MIB, self.from_zero / MIB, self.most_on_the_way / MIB)
+
+
 def a_daemon_that_is_killed_goes_on_where_it_said(bench):
-    """At random bytes of the body, with shards open, being sealed and sealed."""
-    rounds = max(6, bench.options.kills // 2)
-    resent, from_zero, kill_count = [], 0, 0
+    """At random bytes of the body, with shards open, being sealed and sealed; some bodies are longer than the window."""
+    rounds, stops, long_count = max(6, bench.options.kills // 2), Stops(), 0
     with bench.daemon() as daemon:
-        for number in range(rounds):
+        number = 0
+        while number < rounds or len(stops.resent['kill']) < bench.options.kills:
+            is_long = number % 6 == 4
             entries = list(tree('killed %d' % number))
             parameters = {'shard-size': str(2 * MIB), 'chunker': bench.random.choice(['size-262144', 'buzhash'])}
             if number % 3 == 1:
-                content = random_bytes('killed %d' % number, 9 * MIB + number)
+                content = random_bytes('killed %d' % number, (3 * WINDOW_BYTES if is_long else 0) + 9 * MIB + number)
                 upload, wanted = Resumable(daemon, filename='f', **parameters), [Entry('f', content)]
             elif number % 3 == 2:
                 wanted = entries
@@ -138,48 +170,56 @@ def a_daemon_that_is_killed_goes_on_where_it_said(bench):
             else:
                 upload, content = open_form(daemon, entries, **parameters)
                 wanted = entries
-            sent = acknowledged = 0
-            while True:
-                with upload.begin_patch(acknowledged, len(content) - acknowledged, is_last=True) as exchange:
-                    stop = bench.random.randint(acknowledged, len(content))
-                    # A request that was given up may still be on its way.
-                    sent = max(sent, stop)
-                    try:
-                        for start in range(acknowledged, stop, 1 << 18):
-                            exchange.send(content[start:min(stop, start + (1 << 18))])
-                        if bench.random.random() < 0.5:
-                            time.sleep(bench.random.random() * 0.05)
-                        if stop == len(content) and exchange.answer().status == 200:
-                            break
-                    except WireError:
-                        pass
-                    if bench.random.random() < 0.5:
-                        kill_count += 1
-                        daemon.kill()
-                        daemon.start()
-                offset, is_complete, _ = upload.head()
-                expect(acknowledged <= offset <= sent, 'of %d bytes sent, %d of them acknowledged, the upload has %d',
-                       sent, acknowledged, offset)
-                resent.append(sent - offset)
-                from_zero += sent
-                acknowledged = offset
-                if is_complete:
-                    break
+            # Stops get closer to the end, which a long one would take too much time for.
+            left = 4 if is_long else math.inf
+            send_with_stops(bench.random, daemon, upload, content, stops, left, 0.75 if is_long else 0.5)
             root = upload.head()[2]
             daemon.expect_agreement()
             expect(root == one_shot(daemon, wanted, **parameters), 'an upload that was cut has another root')
             daemon.unpin(root)
+            number += 1
+            long_count += is_long
         eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
         daemon.expect_agreement()
-    expect(max(resent) <= WINDOW_BYTES, '%d bytes were to be sent again', max(resent))
-    bench.note = '%d kills and %d cuts of %d uploads; sent again: %s, %.1f MiB at most, %d MiB in all, from zero %d' % (
-        kill_count, len(resent) - kill_count, rounds, histogram(resent), max(resent) / MIB, sum(resent) / MIB,
-        from_zero / MIB)
+    bench.note = '%d uploads, %d of them longer than three windows: %s' % (number, long_count, stops.text)
+
+
+def send_with_stops(random, daemon, upload, content, stops, left, kill_share):
+    """Sends all of it, stopped at random bytes; the last request is not, once there were as many as `left`."""
+    sent = acknowledged = 0
+    while True:
+        with upload.begin_patch(acknowledged, len(content) - acknowledged, is_last=True) as exchange:
+            stop = random.randint(acknowledged, len(content)) if left > 0 else len(content)
+            left -= 1
+            # A request that was given up may still be on its way.
+            sent, reached = max(sent, stop), acknowledged
+            try:
+                for start in range(acknowledged, stop, 1 << 18):
+                    exchange.send(content[start:min(stop, start + (1 << 18))])
+                    reached = min(stop, start + (1 << 18))
+                if random.random() < 0.5:
+                    time.sleep(random.random() * 0.05)
+                if stop == len(content) and exchange.answer().status == 200:
+                    return
+            except WireError:
+                pass
+            queued, kind = queued_bytes(exchange.socket), 'cut'
+            if random.random() < kill_share:
+                kind = 'kill'
+                daemon.kill()
+                daemon.start()
+        offset, is_complete, _ = upload.head()
+        expect(acknowledged <= offset <= sent, 'of %d bytes sent, %d of them acknowledged, the upload has %d',
+               sent, acknowledged, offset)
+        stops.note(kind, reached, offset, queued)
+        acknowledged = offset
+        if is_complete:
+            return
 
 
 def histogram(byte_counts):
     """How many are nothing, up to 1 MiB, up to 2 MiB and so on."""
-    limits = [0] + [MIB << power for power in range(7)]
+    limits = [0] + [MIB << power for power in range(8)]
     counts = [sum(low < count <= high for count in byte_counts) for low, high in zip([-1] + limits, limits)]
     names = ['nothing'] + ['to %d MiB' % (limit // MIB) for limit in limits[1:]]
     return ', '.join('%s %d' % pair for pair in zip(names, counts) if pair[1])

@@ -202,6 +202,18 @@ class Exchange:
             yield piece
 
 
+def queued_bytes(connection):
+    """What is on its way in a connection of this machine: sent at this end, and not yet read at the other."""
+    end = connection.getsockname()[1]
+
+    def queues(column, which):
+        # An address is its bytes, a colon and the port.
+        lines = [line.split() for line in open('/proc/net/tcp') if ':%04X ' % end in line]
+        return sum(int(words[4].split(':')[which], 16) for words in lines if int(words[column].split(':')[1], 16) == end)
+    # What has left the first queue meanwhile is in the second, or read.
+    return queues(1, 0) + queues(2, 1)
+
+
 class API:
     """The HTTP API of one daemon."""
 
