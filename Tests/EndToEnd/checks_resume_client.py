@@ -7,26 +7,33 @@ import threading
 import time
 
 from checks_client import expect_same_tree
-from checks_resume import WINDOW_BYTES, archive_of
+from checks_resume import READ_AHEAD_BYTES, WINDOW_BYTES, archive_of
 from client import CHANGED, INTERRUPTED, LOCAL, REFUSED, Client
 from cluster import Cluster
 from daemon import eventually, expect
 from forms import Entry, random_bytes
+from proxies import Conversation, UploadLedger
+from wire import queued_bytes
 
 MIB = 1 << 20
 # What may be in the sockets of a client, a proxy and a daemon when a connection is cut.
 ON_THE_WAY_BYTES = 16 * MIB
 SOURCE_BYTES = 40 * MIB
+# Of every other source, so that what a fault costs can be more than it may.
+LONG_SOURCE_BYTES = 2 * WINDOW_BYTES + SOURCE_BYTES
 
 
 class CountingProxy:
-    """Passes connections on to whatever daemon is there now, counts what clients send, and calls back at a byte."""
+    """Passes connections on to whatever daemon is there now, counts what clients send, and calls back at a byte.
+
+    Whatever a check is about, what passes must be right by the `ledger`."""
 
     def __init__(self, target):
         self.target = target
         self.sent, self._action, self._lock, self._pairs = 0, None, threading.Lock(), set()
         # Answers that will not come through.
         self.to_lose = 0
+        self.ledger = UploadLedger()
         self._listener = socket.create_server(('127.0.0.1', 0))
         self.address = 'http://127.0.0.1:%d' % self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -34,9 +41,20 @@ class CountingProxy:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self._listener.close()
         self.cut()
+        if kind is None:
+            self.expect_right()
+
+    def expect_right(self):
+        expect(not self.ledger.wrong, '%s', self.ledger.wrong)
+
+    def on_the_way(self):
+        """Bytes that were counted and that the daemon may not have taken in."""
+        with self._lock:
+            servers = [server for _, server in self._pairs]
+        return READ_AHEAD_BYTES + sum(map(queued_bytes, servers))
 
     def at(self, count, action):
         """Calls `action` once so many bytes have been sent in all, before any more is passed on."""
@@ -61,22 +79,33 @@ class CountingProxy:
                     # The daemon is down.
                     client.close()
                     continue
+                pair = (client, server)
                 with self._lock:
-                    self._pairs.add((client, server))
-                for source, sink, is_request in (client, server, True), (server, client, False):
-                    threading.Thread(target=self._pass, args=(source, sink, is_request), daemon=True).start()
+                    self._pairs.add(pair)
+                conversation = Conversation(self.ledger)
+                for source, sink, messages in (
+                        (client, server, conversation.requests), (server, client, conversation.answers)):
+                    threading.Thread(
+                        target=self._pass, args=(pair, source, sink, messages, source is client), daemon=True).start()
 
-    def _pass(self, source, sink, is_request):
-        with contextlib.suppress(OSError):
-            while data := source.recv(1 << 16):
+    def _pass(self, pair, source, sink, messages, is_request):
+        try:
+            # What came before a cut is not passed on after it.
+            while (data := source.recv(1 << 16)) and pair in self._pairs:
+                if not is_request and self._loses():
+                    break
+                messages.take(data)
                 if is_request:
                     self._count(len(data))
-                elif self._loses():
-                    break
                 sink.sendall(data)
-        for end in source, sink:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass        # One of them is gone.
+        finally:
+            with self._lock:
+                self._pairs.discard(pair)
+            for end in pair:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
 
     def _count(self, count):
         with self._lock:
@@ -109,49 +138,67 @@ def make_source(bench, label, size=SOURCE_BYTES):
 
 def the_client_goes_on_whatever_is_killed(bench):
     """At random bytes: its connections cut, the daemon killed, the client itself killed."""
-    rounds, resent, faults = max(4, bench.options.kills // 5), [], {'cut': 0, 'daemon': 0, 'client': 0}
+    faults, rounds, resent = {'cut': 0, 'daemon': 0, 'client': 0}, 0, 0
     with bench.daemon() as daemon, CountingProxy(daemon) as proxy:
         client = Client(bench, daemon.api)
-        for number in range(rounds):
-            if number % 3 == 2:
-                wanted, archive = archive_of(daemon, [Entry('f', random_bytes('round %d' % number, SOURCE_BYTES))])
+
+        def fail(fault, command):
+            """What it may cost."""
+            cost = proxy.on_the_way() + (WINDOW_BYTES if fault == 'daemon' else 0)
+            proxy.ledger.fault(cost)
+            faults[fault] += 1
+            if fault == 'cut':
+                proxy.cut()
+            elif fault == 'daemon':
+                daemon.kill()
+                daemon.start()
+            else:
+                command.process.kill()
+            return cost
+
+        while rounds < 4 or sum(faults.values()) < bench.options.kills // 2:
+            label, size = 'round %d' % rounds, LONG_SOURCE_BYTES if rounds % 2 else SOURCE_BYTES
+            if rounds % 3 == 2:
+                wanted, archive = archive_of(daemon, [Entry('f', random_bytes(label, size))])
                 source = bench.directory / 'source.car'
                 source.write_bytes(archive)
                 words, size = ['--format', 'car', source], len(archive)
             else:
-                source, size = make_source(bench, 'round %d' % number), SOURCE_BYTES
+                source = make_source(bench, label, size)
                 wanted, words = client.add('--only-hash', source), [source]
-            first, count = proxy.sent, 0
+            first, count, limit, uploads, command = proxy.sent, 0, MIB, set(proxy.ledger.told), None
             while True:
-                command = client.start('add', '-Q', '--shard-size', 4 * MIB, '--retry-for', '30s', *words, address=proxy.address)
-                is_killed = False
-                fault = bench.random.choice(sorted(faults)) if count < 4 else None
+                reached, is_over = threading.Event(), threading.Event()
+                # Of each kind as many as of the others.
+                fault = min(faults, key=lambda kind: (faults[kind], bench.random.random())) if count < 4 else None
                 if fault:
-                    reached = threading.Event()
-                    proxy.at(proxy.sent + bench.random.randrange(size), lambda: (reached.set(), time.sleep(0.01)))
-                    while not reached.wait(0.05) and command.process.poll() is None:
-                        pass
-                    if reached.is_set() and command.process.poll() is None:
-                        count, faults[fault] = count + 1, faults[fault] + 1
-                        if fault == 'cut':
-                            proxy.cut()
-                        elif fault == 'daemon':
-                            daemon.kill()
-                            daemon.start()
-                        else:
-                            command.process.kill()
-                            is_killed = True
-                if not is_killed:
-                    out, _ = command.end()
-                    expect(out.split() == [wanted], 'the root is %s, not %s', out, wanted)
+                    # A client that dies before it has noted its upload begins another one.
+                    position = proxy.sent + bench.random.randrange(1 << 13, size)
+                    proxy.at(position, lambda: (reached.set(), is_over.wait()))
+                command = command or client.start(
+                    'add', '-Q', '--shard-size', 4 * MIB, '--retry-for', '30s', *words, address=proxy.address)
+                while fault and not reached.wait(0.05) and command.process.poll() is None:
+                    pass
+                if not reached.is_set():
+                    is_over.set()
                     break
-                command.process.communicate()
-            resent.append(proxy.sent - first - size)
-            limit = MIB + count * (WINDOW_BYTES + ON_THE_WAY_BYTES)
-            expect(resent[-1] <= limit, 'after %d faults %d bytes were sent beyond those there are', count, resent[-1])
+                limit += fail(fault, command)
+                count += 1
+                is_over.set()
+                if fault == 'client':
+                    command.process.communicate()
+                    command = None
+            out, _ = command.end()
+            expect(out.split() == [wanted], 'the root is %s, not %s', out, wanted)
+            proxy.expect_right()
+            expect(len(set(proxy.ledger.told) - uploads) == 1, 'it was not one upload: %s', proxy.ledger.told)
+            again = proxy.sent - first - size
+            expect(again <= limit, 'after %d faults that can have cost %d bytes, %d were sent beyond those there are',
+                   count, limit, again)
+            resent, rounds = resent + again, rounds + 1
             expect(not daemon.api.get_lines('/uploads'), 'an upload stays open')
             copy = bench.directory / 'copy'
-            if number == 0:
+            if rounds == 1:
                 client.run('get', wanted, '-o', copy, address=daemon.api.url)
                 expect_same_tree(source, copy)
             daemon.expect_agreement()
@@ -159,9 +206,12 @@ def the_client_goes_on_whatever_is_killed(bench):
         eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
         expect(not list((bench.directory / 'state').rglob('upload.json')), 'the client remembers uploads that have ended')
         daemon.expect_agreement()
-    bench.note = '%s in %d uploads; %.1f MiB sent again for a fault in the mean' % (
+    ledger = proxy.ledger
+    expect(len(ledger.resent) >= sum(faults.values()) // 2, 'after %s came %d requests', faults, len(ledger.resent))
+    bench.note = '%s in %d uploads; offsets told by %s, then %d PATCH; sent again for a fault: %.1f MiB in the mean, %.1f at most' % (
         ', '.join('%d %s' % (count, what) for what, count in faults.items()), rounds,
-        sum(resent) / MIB / max(1, sum(faults.values())))
+        ', '.join('%d %s' % (count, kind) for kind, count in sorted(ledger.told_counts.items())), ledger.request_count,
+        resent / MIB / max(1, sum(faults.values())), max(ledger.resent) / MIB)
 
 
 def the_first_requests_of_an_add_are_tried_again(bench):
