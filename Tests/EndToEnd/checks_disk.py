@@ -9,7 +9,6 @@ import math
 import os
 import shutil
 import signal
-import threading
 
 from archives import FormatError, archive_of_file
 from cluster import Cluster, copies
@@ -35,12 +34,19 @@ def modes_at(point, random, share):
     return ['kill', 'lost', *random.sample(others, math.ceil(len(others) * share))]
 
 
+# What happens at once may happen in another order, a few times more or less: what does not come up in one run may in
+# another, of so many.
+TRIES = 6
 # Power goes when the daemon that was started after a kill opens an upload.
 CUT = ('lost', 'create /uploads/ID.journal 0')
 
 
 class Broken(Exception):
     """A request was not answered with success: nothing is promised."""
+
+
+class NotReached(CheckFailed):
+    """The change that was to fail did not come up."""
 
 
 class Upload:
@@ -235,8 +241,8 @@ def run(program, directory, fault=None, roots=None, lie=None, then=None):
                 daemon.process.send_signal(signal.SIGTERM)
             daemon.wait()
         points = log.read_text().splitlines() if log.exists() else []
-        if fault:
-            expect(fault[1] in points, 'the change does not come up')
+        if fault and fault[1] not in points:
+            raise NotReached(' '.join(fault))
         if then:
             daemon.environment = {**environment, 'INGESTD_DISK_FAULT': '%s@%s' % then[0]}
             daemon.start()
@@ -248,6 +254,8 @@ def run(program, directory, fault=None, roots=None, lie=None, then=None):
             ingest.verify(roots)
             daemon.stop()
         return points, ingest
+    except NotReached:
+        raise
     except (CheckFailed, FormatError, WireError, Broken, OSError, KeyError, ValueError) as error:
         raise CheckFailed('%s: %s\n%s' % (' '.join(fault or ('no fault',)), error, daemon.log_text)) from None
     finally:
@@ -256,53 +264,60 @@ def run(program, directory, fault=None, roots=None, lie=None, then=None):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+class Changes:
+    """What two ingests without a fault changed on the disk. Cases are a mode, a change, and what else there is."""
+
+    def __init__(self, bench, program, kind=''):
+        known = [run(program, bench.directory / ('without-%d' % number)) for number in range(2)]
+        first, second = ({point for point in points if point.startswith(kind)} for points, _ in known)
+        self.all, self.certain, self.ingest = sorted(first | second), first & second, known[0][1]
+
+    def try_all(self, cases, attempt):
+        """Attempts each case until its change comes up. Those that came up without a fault each time must come up.
+        What was found, for the note."""
+        failures, missed, tries = [], [], []
+
+        def one(number, case):
+            for again in range(TRIES):
+                if len(failures) >= 20:
+                    return
+                tries.append(case)
+                try:
+                    return attempt('case-%d-%d' % (number, again), case)
+                except NotReached:
+                    pass
+                except CheckFailed as failure:
+                    return failures.append(str(failure))
+            missed.append(case)
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(one, range(len(cases)), cases))
+        expect(not failures, '%d of %d cases failed:\n%s', len(failures), len(cases), '\n'.join(failures))
+        left = [case for case in missed if case[1] in self.certain]
+        expect(not left, '%d of %d cases did not come up in %d runs each: %s', len(left), len(cases), TRIES, left)
+        modes = collections.Counter(case[0] for case in cases if case not in missed)
+        return '%d changes, %d of them in only one of two ingests; %d cases (%s) in %d runs, %d not reached' % (
+            len(self.all), len(self.all) - len(self.certain), len(cases),
+            ', '.join('%d %s' % (count, mode) for mode, count in sorted(modes.items())), len(tries), len(missed))
+
+
 def a_fault_at_any_change_of_the_disk_loses_nothing_that_was_acknowledged(bench):
     program = debug_daemon(bench)
-    known = [run(program, bench.directory / ('without-%d' % number)) for number in range(2)]
-    roots = known[0][1].roots
+    changes = Changes(bench, program)
+    roots = changes.ingest.roots
     expect(sorted(roots) == ['archived', 'kept', 'last', 'removed', 'resumed'], 'without a fault comes %s', roots)
-    points = sorted(set(known[0][0]) & set(known[1][0]))
-    cases = [(mode, point) for point in points for mode in modes_at(point, bench.random, bench.options.disk_share)]
-    missed, failures, lock = [], [], threading.Lock()
-
-    def attempt(number, fault):
-        if len(failures) >= 20:
-            return
-        try:
-            run(program, bench.directory / ('case-%d' % number), fault, roots)
-        except CheckFailed as failure:
-            with lock:
-                (missed if 'does not come up' in str(failure) else failures).append(str(failure))
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(attempt, range(len(cases)), cases))
-    expect(not failures, '%d of %d cases failed:\n%s', len(failures), len(cases), '\n'.join(failures))
-    # What happens at once may happen in another order, a few times more or less.
-    expect(len(missed) <= len(cases) // 20, '%d of %d changes did not come up again', len(missed), len(cases))
-    bench.note = '%d cases at %d changes, %d of them did not come up' % (len(cases), len(points), len(missed))
+    cases = [(mode, point) for point in changes.all for mode in modes_at(point, bench.random, bench.options.disk_share)]
+    bench.note = changes.try_all(cases, lambda name, fault: run(program, bench.directory / name, fault, roots))
 
 
 def a_power_cut_after_a_kill_and_a_start_loses_nothing_that_was_told(bench):
     """What a killed process has not synchronised is there for the next one, and gone with the power."""
     program = debug_daemon(bench)
-    points, ingest = run(program, bench.directory / 'without')
     # Just before it is synchronised, there is most to lose.
-    kills = sorted({point for point in points if point.startswith('synchronize ')})
-    cases = [(point, goes_on) for point in kills for goes_on in (False, True)]
-    failures, missed = [], []
-
-    def attempt(number, case):
-        point, goes_on = case
-        try:
-            run(program, bench.directory / ('case-%d' % number), ('kill', point), ingest.roots, then=(CUT, goes_on))
-        except CheckFailed as failure:
-            (missed if 'does not come up' in str(failure) else failures).append(str(failure))
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(attempt, range(len(cases)), cases))
-    expect(not failures, '%d of %d cases failed:\n%s', len(failures), len(cases), '\n'.join(failures))
-    expect(len(missed) <= len(cases) // 20, '%d of %d changes did not come up again', len(missed), len(cases))
-    bench.note = '%d kills, %d of them did not come up' % (len(cases), len(missed))
+    changes = Changes(bench, program, 'synchronize ')
+    cases = [('kill', point, goes_on) for point in changes.all for goes_on in (False, True)]
+    bench.note = changes.try_all(cases, lambda name, case: run(
+        program, bench.directory / name, case[:2], changes.ingest.roots, then=(CUT, case[2])))
 
 
 def each_synchronisation_that_is_left_out_loses_something(bench):
@@ -317,7 +332,7 @@ def each_synchronisation_that_is_left_out_loses_something(bench):
         try:
             run(program, bench.directory / ('lie-%d' % number), fault, ingest.roots, lie)
         except CheckFailed as failure:
-            return 'does not come up' not in str(failure)
+            return not isinstance(failure, NotReached)
         return False
 
     def is_noticed(number, lie):
@@ -374,34 +389,43 @@ def a_fault_of_the_disk_of_a_peer_that_gets_copies_loses_none_that_it_signed_for
             receiver.start()
             cluster.expect_up()
 
+        def outcome(fault):
+            """Whether the change came up, and whether the upload was acknowledged."""
+            found, reached = attempt(fault)
+            repair()
+            expect(found in (None, root), 'the root is %s', found)
+            expect(not found or root in receiver.pins(), 'a root that was acknowledged is lost')
+            cluster.expect_agreement()
+            for one in receiver.shard_paths:
+                same = [path for path in coordinator.shard_paths if path.name.split('.')[0] == one.name.split('.')[0]]
+                expect(same and one.read_bytes() == same[0].read_bytes(), 'copy %s is another one', one.name)
+            if root in coordinator.pins():
+                cluster.expect_reads(root, {'': content})
+                coordinator.unpin(root)
+            cluster.expect_empty()
+            return fault[1] in reached, bool(found)
+
         root, points = attempt(None)
         expect(root, 'without a fault, an upload is refused')
         coordinator.unpin(root)
         cluster.expect_empty()
         cases = [(mode, point) for point in sorted(set(points)) for mode in MODES[point.split(' ', 1)[0]]]
         chosen = cases if share >= 1 else bench.random.sample(cases, max(1, int(len(cases) * share)))
-        hits = acknowledged = 0
+        missed, tries, acknowledged = [], 0, 0
         for fault in chosen:
-            try:
-                found, reached = attempt(fault)
-                hits += fault[1] in reached
-                repair()
-                expect(found in (None, root), 'the root is %s', found)
-                if found:
-                    acknowledged += 1
-                    expect(root in receiver.pins(), 'a root that was acknowledged is lost')
-                cluster.expect_agreement()
-                for one in receiver.shard_paths:
-                    same = [path for path in coordinator.shard_paths if path.name.split('.')[0] == one.name.split('.')[0]]
-                    expect(same and one.read_bytes() == same[0].read_bytes(), 'copy %s is another one', one.name)
-                if root in coordinator.pins():
-                    cluster.expect_reads(root, {'': content})
-                    coordinator.unpin(root)
-                cluster.expect_empty()
-            except CheckFailed as failure:
-                raise CheckFailed('%s: %s' % (' '.join(fault), failure)) from None
-    bench.note = '%d of %d cases at %d changes, %d reached, %d uploads acknowledged' % (
-        len(chosen), len(cases), len(set(points)), hits, acknowledged)
+            for _ in range(4):
+                try:
+                    is_reached, is_acknowledged = outcome(fault)
+                except CheckFailed as failure:
+                    raise CheckFailed('%s: %s' % (' '.join(fault), failure)) from None
+                tries, acknowledged = tries + 1, acknowledged + is_acknowledged
+                if is_reached:
+                    break
+            else:
+                missed.append(' '.join(fault))
+    expect(len(missed) <= len(chosen) * 0.05, '%d of %d cases did not come up: %s', len(missed), len(chosen), missed)
+    bench.note = '%d of %d cases at %d changes in %d runs, %d did not come up, %d uploads acknowledged' % (
+        len(chosen), len(cases), len(set(points)), tries, len(missed), acknowledged)
 
 
 def a_release_build_has_no_seam(bench):
