@@ -136,7 +136,7 @@ class Stops:
         the upload has come to `offset`."""
         on_the_way, window = queued + READ_AHEAD_BYTES, WINDOW_BYTES if kind == 'kill' else 0
         expect(reached - offset <= window + on_the_way,
-               'after a %s at byte %d the upload has %d: to be sent again are %d, beyond a window of %d and %d on the way',
+               'after a %s at byte %d the upload has %d: to be sent again are %d, a window is %d, on the way were %d',
                kind, reached, offset, reached - offset, window, on_the_way)
         self.resent[kind].append(max(0, reached - offset))
         self.most_on_the_way = max(self.most_on_the_way, on_the_way)
@@ -144,15 +144,15 @@ class Stops:
 
     @property
     def text(self):
-        every = sum(self.resent.values(), [])
+        every, kinds = sum(self.resent.values(), []), self.resent.items()
         return '%s; sent again: %s, %s at most, %d MiB in all, from zero %d; on the way up to %.1f MiB' % (
-            ' and '.join('%d %ss' % (len(found), kind) for kind, found in self.resent.items()), histogram(every),
-            ' and '.join('%.1f MiB for a %s' % (max(found, default=0) / MIB, kind) for kind, found in self.resent.items()),
+            ' and '.join('%d %ss' % (len(found), kind) for kind, found in kinds), histogram(every),
+            ' and '.join('%.1f MiB for a %s' % (max(found, default=0) / MIB, kind) for kind, found in kinds),
             sum(every) / MIB, self.from_zero / MIB, self.most_on_the_way / MIB)
 
 
 def a_daemon_that_is_killed_goes_on_where_it_said(bench):
-    """At random bytes of the body, with shards open, being sealed and sealed; some bodies are longer than the window."""
+    """At random bytes of the body, with shards open, being sealed and sealed; some are longer than the window."""
     rounds, stops, long_count = max(6, bench.options.kills // 2), Stops(), 0
     with bench.daemon() as daemon:
         number = 0

@@ -1,5 +1,6 @@
 """ingest-cli goes on with its uploads after failures of the network, the daemon, and itself."""
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -16,8 +17,6 @@ from proxies import Conversation, UploadLedger
 from wire import queued_bytes
 
 MIB = 1 << 20
-# What may be in the sockets of a client, a proxy and a daemon when a connection is cut.
-ON_THE_WAY_BYTES = 16 * MIB
 SOURCE_BYTES = 40 * MIB
 # Of every other source, so that what a fault costs can be more than it may.
 LONG_SOURCE_BYTES = 2 * WINDOW_BYTES + SOURCE_BYTES
@@ -50,16 +49,25 @@ class CountingProxy:
     def expect_right(self):
         expect(not self.ledger.wrong, '%s', self.ledger.wrong)
 
-    def on_the_way(self):
-        """Bytes that were counted and that the daemon may not have taken in."""
+    def will_fail(self, window=0):
+        """Something fails before more is passed on: how many bytes that may cost. They are what is on the way, and a
+        window of the daemon."""
         with self._lock:
             servers = [server for _, server in self._pairs]
-        return READ_AHEAD_BYTES + sum(map(queued_bytes, servers))
+        cost = window + READ_AHEAD_BYTES + sum(map(queued_bytes, servers))
+        self.ledger.fault(cost)
+        return cost
 
     def at(self, count, action):
         """Calls `action` once so many bytes have been sent in all, before any more is passed on."""
         with self._lock:
             self._action = (count, action)
+
+    def stop_at(self, count):
+        """Two events: so many bytes have been sent in all; more may be passed on."""
+        reached, is_over = threading.Event(), threading.Event()
+        self.at(count, lambda: (reached.set(), is_over.wait()))
+        return reached, is_over
 
     def cut(self):
         """Ends all connections, without a word of farewell."""
@@ -144,8 +152,7 @@ def the_client_goes_on_whatever_is_killed(bench):
 
         def fail(fault, command):
             """What it may cost."""
-            cost = proxy.on_the_way() + (WINDOW_BYTES if fault == 'daemon' else 0)
-            proxy.ledger.fault(cost)
+            cost = proxy.will_fail(WINDOW_BYTES if fault == 'daemon' else 0)
             faults[fault] += 1
             if fault == 'cut':
                 proxy.cut()
@@ -168,16 +175,14 @@ def the_client_goes_on_whatever_is_killed(bench):
                 wanted, words = client.add('--only-hash', source), [source]
             first, count, limit, uploads, command = proxy.sent, 0, MIB, set(proxy.ledger.told), None
             while True:
-                reached, is_over = threading.Event(), threading.Event()
                 # Of each kind as many as of the others.
-                fault = min(faults, key=lambda kind: (faults[kind], bench.random.random())) if count < 4 else None
-                if fault:
-                    # A client that dies before it has noted its upload begins another one.
-                    position = proxy.sent + bench.random.randrange(1 << 13, size)
-                    proxy.at(position, lambda: (reached.set(), is_over.wait()))
+                fault = min(faults, key=lambda kind: (faults[kind], bench.random.random()))
+                # A client that dies before it has noted its upload begins another one.
+                position = proxy.sent + bench.random.randrange(1 << 13, size)
+                reached, is_over = proxy.stop_at(position if count < 4 else math.inf)
                 command = command or client.start(
                     'add', '-Q', '--shard-size', 4 * MIB, '--retry-for', '30s', *words, address=proxy.address)
-                while fault and not reached.wait(0.05) and command.process.poll() is None:
+                while not reached.wait(0.05) and command.process.poll() is None:
                     pass
                 if not reached.is_set():
                     is_over.set()
@@ -204,14 +209,15 @@ def the_client_goes_on_whatever_is_killed(bench):
             daemon.expect_agreement()
             daemon.unpin(wanted)
         eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
-        expect(not list((bench.directory / 'state').rglob('upload.json')), 'the client remembers uploads that have ended')
+        remembered = list((bench.directory / 'state').rglob('upload.json'))
+        expect(not remembered, 'the client remembers uploads that have ended: %s', remembered)
         daemon.expect_agreement()
     ledger = proxy.ledger
     expect(len(ledger.resent) >= sum(faults.values()) // 2, 'after %s came %d requests', faults, len(ledger.resent))
-    bench.note = '%s in %d uploads; offsets told by %s, then %d PATCH; sent again for a fault: %.1f MiB in the mean, %.1f at most' % (
-        ', '.join('%d %s' % (count, what) for what, count in faults.items()), rounds,
-        ', '.join('%d %s' % (count, kind) for kind, count in sorted(ledger.told_counts.items())), ledger.request_count,
-        resent / MIB / max(1, sum(faults.values())), max(ledger.resent) / MIB)
+    told = ', '.join('%d %s' % (count, kind) for kind, count in sorted(ledger.told_counts.items()))
+    bench.note = '%s in %d uploads; offsets told by %s, %d PATCH begun; %s: %.1f MiB in the mean, %.1f at most' % (
+        ', '.join('%d %s' % (count, what) for what, count in faults.items()), rounds, told, ledger.request_count,
+        'sent again for a fault', resent / MIB / sum(faults.values()), max(ledger.resent) / MIB)
 
 
 def the_first_requests_of_an_add_are_tried_again(bench):
@@ -286,18 +292,18 @@ def standard_input_survives_the_network_and_the_daemon(bench):
         for content, words in (random_bytes('stream', 3 * SOURCE_BYTES), ()), (archive, ('--format', 'car')):
             source.write_bytes(content)
             root, first = client.add('--only-hash', source) if not words else wanted, proxy.sent
-            faults = [proxy.cut, restart, proxy.cut]
-            command = None
-            for fault in faults:
-                reached = threading.Event()
-                proxy.at(proxy.sent + bench.random.randrange(MIB, len(content) // 4), reached.set)
+            command, limit = None, MIB
+            for fault in proxy.cut, restart, proxy.cut:
+                reached, is_over = proxy.stop_at(proxy.sent + bench.random.randrange(MIB, len(content) // 4))
                 command = command or add('--shard-size', 4 * MIB, *words)
                 expect(reached.wait(60), 'nothing is sent')
+                limit += proxy.will_fail(WINDOW_BYTES if fault == restart else 0)
                 fault()
+                is_over.set()
+                count += 1
             expect_root(command, root)
             resent = proxy.sent - first - len(content)
-            expect(resent <= MIB + len(faults) * (WINDOW_BYTES + ON_THE_WAY_BYTES), '%d bytes were sent again', resent)
-            count += len(faults)
+            expect(resent <= limit, '%d bytes were sent again, where the faults can have cost %d', resent, limit)
         source.write_bytes(random_bytes('short stream', 300_000))
         proxy.to_lose = 1
         expect_root(add(), client.add('--only-hash', source))

@@ -168,7 +168,7 @@ class UploadLedger:
             if reached is not None:
                 self.resent.append(max(0, reached - offset))
                 if reached - offset > allowed:
-                    self.wrong.append('a PATCH at %d, after %d bytes had been sent of which a fault can have cost %d' % (
+                    self.wrong.append('a PATCH at %d, after %d had been sent, of which a fault can have cost %d' % (
                         offset, reached, allowed))
             self._reached[path] = offset
 
@@ -204,5 +204,6 @@ class Conversation:
         status = int(words[1])
         method, path = self._asked[0] if status < 200 else self._asked.popleft()
         if path.startswith('/uploads/') and 'upload-offset' in fields:
-            self._ledger.tell(str(status) if status in (104, 409) else method, path, int(fields['upload-offset']))
+            kind = str(status) if status in (104, 409) else method
+            self._ledger.tell(kind, path, int(fields['upload-offset']))
         return method != 'HEAD' and status >= 200 and status not in (204, 304)

@@ -208,8 +208,9 @@ def queued_bytes(connection):
 
     def queues(column, which):
         # An address is its bytes, a colon and the port.
-        lines = [line.split() for line in open('/proc/net/tcp') if ':%04X ' % end in line]
-        return sum(int(words[4].split(':')[which], 16) for words in lines if int(words[column].split(':')[1], 16) == end)
+        lines = [line.split() for line in open('/proc/net/tcp')][1:]
+        ends = [words for words in lines if int(words[column].split(':')[1], 16) == end]
+        return sum(int(words[4].split(':')[which], 16) for words in ends)
     # What has left the first queue meanwhile is in the second, or read.
     return queues(1, 0) + queues(2, 1)
 
