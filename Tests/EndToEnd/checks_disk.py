@@ -423,8 +423,8 @@ def a_fault_of_the_disk_of_a_peer_that_gets_copies_loses_none_that_it_signed_for
                     break
             else:
                 missed.append(' '.join(fault))
-    expect(len(missed) <= len(chosen) * 0.05, '%d of %d cases did not come up: %s', len(missed), len(chosen), missed)
-    bench.note = '%d of %d cases at %d changes in %d runs, %d did not come up, %d uploads acknowledged' % (
+    expect(len(missed) <= len(chosen) * 0.05, '%d of %d cases were not reached: %s', len(missed), len(chosen), missed)
+    bench.note = '%d of %d cases at %d changes in %d runs, %d not reached, %d uploads acknowledged' % (
         len(chosen), len(cases), len(set(points)), tries, len(missed), acknowledged)
 
 
