@@ -19,6 +19,10 @@ SHARD_BYTES = 2 * MIB
 KEPT_ROOTS = 20
 # Between two kills, and until what was killed starts again, in seconds at most.
 KILL_INTERVAL, DOWNTIME = 12, 4
+# Minutes after which a daemon that is used has got warm, and the least number of looks at one.
+WARM_MINUTES, LEAST_SAMPLES = 10, 3
+# What a process takes, and what starts anew with it.
+OF_PROCESS = ('resident', 'descriptors', 'others', 'threads')
 # What a state keeps of each command for replay and `why`.
 COMMAND_BYTES = 4096
 
@@ -47,7 +51,10 @@ class Sample:
     def __init__(self, peer):
         pid, directory = peer.process.pid, peer.directory
         self.resident = resident_bytes(pid)
-        self.descriptors = len(list(pathlib.Path('/proc/%d/fd' % pid).iterdir()))
+        opened = descriptors_of(pid)
+        self.descriptors = len(opened)
+        # Files of shards stay open, and there may be more of them.
+        self.others = len([name for name in opened if '.car' not in name])
         self.threads = len(list(pathlib.Path('/proc/%d/task' % pid).iterdir()))
         self.commands = int(peer.api.get_json('/state/digest')['applied_index'])
         self.stored = tree_bytes(directory / 'shards')
@@ -56,9 +63,11 @@ class Sample:
         self.rest = tree_bytes(directory) - self.stored - self.etcd - self.state
 
     def __str__(self):
-        return '%.1f MiB resident, %d descriptors, %d threads; %d commands, state %.1f MiB, etcd %.1f, shards %.1f, other %.2f' % (
-            self.resident / MIB, self.descriptors, self.threads, self.commands, self.state / MIB, self.etcd / MIB,
-            self.stored / MIB, self.rest / MIB)
+        return (
+            '%.1f MiB resident, %d descriptors (%d of no shard), %d threads; '
+            '%d commands, state %.1f MiB, etcd %.1f, shards %.1f, other %.2f') % (
+                self.resident / MIB, self.descriptors, self.others, self.threads,
+                self.commands, self.state / MIB, self.etcd / MIB, self.stored / MIB, self.rest / MIB)
 
 
 def resident_bytes(pid):
@@ -98,6 +107,8 @@ class Work:
         self._bench, self._cluster = bench, cluster
         self.roots, self.lock = collections.deque(), threading.Lock()
         self.counts, self.faults = collections.Counter(), []
+        # Who is killed now and then. The first peer lives through all of it, each other one through a half.
+        self.victim = cluster.peers[2]
         self._pause, self._number = threading.Event(), 0
 
     def period(self, seconds):
@@ -152,9 +163,9 @@ class Work:
         upload = Resumable(peer, [form.header], format='multipart', **parameters)
         body, offset = form.bytes, 0
         if generator.random() < 0.1:
-            upload.patch(0, body[:len(body) // 2])
-            peer.api.request('DELETE', upload.path)
-            return None
+            with contextlib.suppress(WireError, OSError):
+                upload.patch(0, body[:len(body) // 2])
+            return self._abandon(peer, upload)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
@@ -179,6 +190,17 @@ class Work:
                         if 'upload-root' in answer.headers:
                             return answer.headers['upload-root']
         raise AssertionError('an upload does not end')
+
+    @staticmethod
+    def _abandon(peer, upload):
+        """Aborts an upload that would stay open otherwise, whoever is killed meanwhile."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            with contextlib.suppress(WireError, OSError):
+                if peer.api.request('DELETE', upload.path).status in (204, 404, 410):
+                    return
+            time.sleep(0.3)
+        raise AssertionError('an upload cannot be aborted')
 
     def _read(self, generator):
         with self.lock:
@@ -208,35 +230,95 @@ class Work:
             self.counts['removals' if answer.status == 200 else 'refused'] += 1
 
     def _kill(self, generator):
-        """The first peer lives on: its figures tell of growth."""
         self._pause.wait(generator.uniform(1, KILL_INTERVAL))
-        victim = generator.choice(self._cluster.peers[1:])
         if generator.random() < 0.25:
-            victim.member.kill()
+            generator.choice(self._cluster.peers[1:]).member.kill()
             self.counts['kills of etcd'] += 1
             return
-        victim.kill()
+        self.victim.kill()
         self.counts['kills'] += 1
         self._pause.wait(generator.uniform(0, DOWNTIME))
-        victim.start()
+        self.victim.start()
+
+
+class Growth:
+    """What a peer has taken over time. The last third is compared with the one before; the first is to warm up.
+
+    What its process takes is compared over the time in which it was not killed."""
+
+    def __init__(self, peer):
+        self.peer, self.name, self.first = peer, peer.directory.name, Sample(peer)
+        self.samples, self.alive = [], []
+
+    def note(self, is_spared):
+        self.samples.append(Sample(self.peer))
+        if is_spared:
+            self.alive.append(self.samples[-1])
+        return '%s %s  %s' % (self.name, 'lives ' if is_spared else 'killed', self.samples[-1])
+
+    def _samples_of(self, figure):
+        return self.alive if figure in OF_PROCESS else self.samples
+
+    def latest(self, figure):
+        return getattr(self._samples_of(figure)[-1], figure)
+
+    def of(self, figure):
+        samples = self._samples_of(figure)
+        third = len(samples) // 3
+        before, after = [
+            statistics.median(getattr(sample, figure) for sample in part)
+            for part in (samples[third:2 * third], samples[-third:])]
+        return after - before
+
+    def expect_small(self, minutes):
+        """`minutes`: how long it was not killed."""
+        if minutes >= WARM_MINUTES:
+            expect(self.of('resident') <= 16 * MIB, '%s grew by %.1f MiB', self.name, self.of('resident') / MIB)
+            expect(self.of('threads') <= 4, '%s has %d more threads', self.name, self.of('threads'))
+            expect(self.of('others') <= 16, '%s has %d more descriptors of no shard', self.name, self.of('others'))
+        expect(self.of('rest') <= MIB, '%s has %d bytes more beside shards, state and etcd', self.name, self.of('rest'))
+        limit = COMMAND_BYTES * self.of('commands') + MIB
+        expect(self.of('state') <= limit, 'the state of %s grew by %d bytes for %d commands',
+               self.name, self.of('state'), self.of('commands'))
+
+    def expect_closed(self):
+        """Nothing is stored any more, and connections that nobody uses are closed after a while."""
+        try:
+            eventually(lambda: Sample(self.peer).descriptors <= self.first.descriptors + 10, 'too many')
+        except CheckFailed:
+            raise CheckFailed('%s keeps more descriptors than the %d it began with:\n%s' % (
+                self.name, self.first.descriptors, '\n'.join(descriptors_of(self.peer.process.pid)))) from None
+        kept = [name for name in descriptors_of(self.peer.process.pid) if '.car (deleted)' in name]
+        expect(not kept, 'shards that are gone take space of %s: %s', self.name, kept)
+        last = Sample(self.peer)
+        expect(last.stored == 0, '%d bytes of shards are left on %s', last.stored, self.name)
+        return last
 
 
 def nothing_grows_but_what_is_stored(bench):
-    """For `--soak` minutes; the last third is compared with the one before, the first is for warming up."""
-    period = max(5, bench.options.soak * 60 / 30)
-    samples = []
+    """On any peer, for `--soak` minutes."""
+    minutes = bench.options.soak
+    period = max(5, minutes * 60 / 30)
     with VotingCluster(bench) as cluster:
         cluster.expect_voters(3)
-        first = Sample(cluster.peers[0])
-        work, ends = Work(bench, cluster), time.monotonic() + bench.options.soak * 60
-        while time.monotonic() < ends or len(samples) < 6:
+        growths = always, early, late = [Growth(peer) for peer in cluster.peers]
+        work, begin = Work(bench, cluster), time.monotonic()
+        while time.monotonic() - begin < minutes * 60 or len(late.alive) < LEAST_SAMPLES:
+            is_late = time.monotonic() - begin >= minutes * 30 and len(early.alive) >= LEAST_SAMPLES
+            spared = (always, late) if is_late else (always, early)
+            work.victim = (early if is_late else late).peer
             work.period(period)
             cluster.expect_up()
             cluster.expect_voters(3)
-            cluster.expect_agreement()
-            samples.append(Sample(cluster.peers[0]))
-            if bench.options.soak > 2:
-                print('    %4d min  %s' % (len(samples) * period / 60, samples[-1]), flush=True)
+            try:
+                cluster.expect_agreement()
+            except CheckFailed as failure:
+                opened = cluster.peers[0].api.get_lines('/uploads')
+                raise CheckFailed('%s; open uploads: %s' % (failure, opened)) from None
+            for growth in growths:
+                line = growth.note(growth in spared)
+                if minutes > 2:
+                    print('    %4d min  %s' % ((time.monotonic() - begin) / 60, line), flush=True)
         for root in work.roots:
             for name, content in root.files.items():
                 cluster.peers[0].expect_reads('%s/%s' % (root.cid, name), content)
@@ -244,34 +326,19 @@ def nothing_grows_but_what_is_stored(bench):
         for pin in cluster.peers[0].pins():
             cluster.peers[0].unpin(pin)
         cluster.expect_empty()
-        # Connections that nobody uses are closed after a while.
-        try:
-            eventually(lambda: Sample(cluster.peers[0]).descriptors <= first.descriptors + 10, 'too many')
-        except CheckFailed:
-            raise CheckFailed('the daemon keeps more descriptors than the %d it began with:\n%s' % (
-                first.descriptors, '\n'.join(descriptors_of(cluster.peers[0].process.pid)))) from None
-        kept = [name for name in descriptors_of(cluster.peers[0].process.pid) if '.car (deleted)' in name]
-        expect(not kept, 'shards that are gone take space: %s', kept)
-        last = Sample(cluster.peers[0])
+        last = [growth.expect_closed() for growth in growths]
         cluster.checked_states()
-    third = len(samples) // 3
-    before, after = samples[third:2 * third], samples[-third:]
+    for growth in growths:
+        growth.expect_small(minutes if growth is always else minutes / 2)
 
-    def growth(name):
-        middle = [statistics.median(getattr(sample, name) for sample in part) for part in (before, after)]
-        return middle[1] - middle[0]
-    # In a few minutes, all of it is warming up.
-    if bench.options.soak >= 10:
-        expect(growth('resident') <= 16 * MIB, 'the daemon grew by %.1f MiB', growth('resident') / MIB)
-        expect(growth('threads') <= 4, 'the daemon has %d more threads', growth('threads'))
-    expect(growth('rest') <= MIB, '%d bytes more beside shards, state and etcd', growth('rest'))
-    expect(growth('state') <= COMMAND_BYTES * growth('commands') + MIB, 'the state grew by %d bytes for %d commands',
-           growth('state'), growth('commands'))
-    expect(last.stored == 0, '%d bytes of shards are left', last.stored)
-    counts = ', '.join('%d %s' % (number, what) for what, number in sorted(work.counts.items()))
-    bench.note = '%s; resident %+.1f MiB to %.1f, descriptors %d to %d, state %.2f KiB a command, at the end %s' % (
-        counts, growth('resident') / MIB, after[-1].resident / MIB, first.descriptors, last.descriptors,
-        growth('state') / 1024 / max(1, growth('commands')), last)
+    def worst(figure, unit=1):
+        growth = max(growths, key=lambda growth: growth.of(figure))
+        return '%s %+.4g to %.4g (%s)' % (figure, growth.of(figure) / unit, growth.latest(figure) / unit, growth.name)
+    bench.note = '%s; most growth of three in MiB: %s; in number: %s; at the end %s' % (
+        ', '.join('%d %s' % (number, what) for what, number in sorted(work.counts.items())),
+        ', '.join(worst(figure, MIB) for figure in ('resident', 'rest', 'state', 'etcd')),
+        ', '.join(map(worst, ('descriptors', 'others', 'threads', 'commands'))),
+        '; '.join('%s %s' % (growth.name, sample) for growth, sample in zip(growths, last)))
 
 
 CHECKS = [nothing_grows_but_what_is_stored]
