@@ -84,6 +84,17 @@ package final class FileDescriptor: Sendable {
         return FileDescriptor(owning: created, path: name)
     }
 
+    /// Opens the same file once more for reading, whatever its name is by now.
+    ///
+    /// - Parameter isDirect: As when a file is opened by its name.
+    package func reopen(isDirect: Bool) throws(IOError) -> FileDescriptor {
+        let again = repeatingInterrupted { open("/proc/self/fd/\(number)", O_RDONLY | O_CLOEXEC) }
+        guard again >= 0 else { throw IOError.current("open again", path) }
+        let file = FileDescriptor(owning: again, path: path)
+        if isDirect { file.setDirect(true) }
+        return file
+    }
+
     deinit { if number >= 0 { close(number) } }
 
     /// Whether reads and writes go past the page cache.
@@ -129,12 +140,20 @@ extension FileDescriptor: PositionedReader {
     }
 
     /// Reads what there is at `offset`, up to the room in `bytes`; 0 at the end of the file.
+    ///
+    /// On a direct descriptor, a read that the file system refuses as direct, and all after it, go
+    /// through the page cache.
     package func readSome(
         into bytes: UnsafeMutableRawBufferPointer, at offset: Int
     ) throws(IOError) -> Int {
-        let count = repeatingInterrupted { pread(number, bytes.baseAddress, bytes.count, offset) }
-        guard count >= 0 else { throw IOError.current("read", path) }
-        return count
+        while true {
+            let count = repeatingInterrupted {
+                pread(number, bytes.baseAddress, bytes.count, offset)
+            }
+            if count >= 0 { return count }
+            guard errno == EINVAL, isDirect else { throw IOError.current("read", path) }
+            setDirect(false)
+        }
     }
 
     /// Reads on from where the last such read ended; 0 at the end of the file.

@@ -39,6 +39,36 @@ struct ShardFileTests {
         #expect(staged.payloadByteCount == distinct.reduce(0) { $0 + $1.1.count })
     }
 
+    /// Units of direct I/O are 4096 bytes long; the first and last of a file are read, too.
+    @Test func aReaderGivesAnyBytesOfTheFile() async throws {
+        let staged = try await fixture.stage(
+            try (0..<3).map { try StoreFixture.block([UInt8](repeating: $0, count: 700_001)) })
+        let contents = try FileSystem.loadFile(staged.path, byteLimit: 64 << 20)
+        let reader = try staged.open().makeReader()
+        let piece = ShardFileReader.pieceByteCount
+        let ranges = [
+            0..<1, 1..<4095, 4095..<4097, 4096..<8192, 8191..<(8191 + piece), 0..<piece,
+            (contents.count - 5000)..<contents.count, (contents.count - 1)..<contents.count,
+        ]
+        for range in ranges {
+            #expect(Array(try reader.read(range)) == Array(contents[range]), "\(range)")
+        }
+        #expect(reader.payloadRange.upperBound < contents.count)
+        #expect(throws: IOError.self) { try reader.read(contents.count..<(contents.count + 1)) }
+    }
+
+    /// A file that was cut after it was opened.
+    @Test func aReaderOfAFileThatEndsEarlyFails() async throws {
+        let staged = try await fixture.stage([
+            try StoreFixture.block([UInt8](repeating: 7, count: 20_000))
+        ])
+        let reader = try staged.open().makeReader()
+        try FileDescriptor(staged.path, for: .update).truncate(to: 9000)
+        #expect(Array(try reader.read(8990..<9000)) == [UInt8](repeating: 7, count: 10))
+        let error = try #require(throws: IOError.self) { try reader.read(8990..<9001) }
+        #expect(error.description.contains(staged.path))
+    }
+
     /// Another writer goes on from what was durable; what came after it is lost.
     @Test(arguments: [1000, 300_000, 2_000_000], [1, 2, 3])
     func aShardThatAnotherWriterGoesOnWithIsTheSameFile(

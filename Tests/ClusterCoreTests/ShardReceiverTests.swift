@@ -217,11 +217,9 @@ struct ShardReceiverTests {
         of blocks: [Block], pieceByteCount: Int
     ) async throws -> StagedShard {
         let staged = try await sender.stage(blocks)
-        let file = try staged.open()
-        var payload = [UInt8](repeating: 0, count: file.payloadRange.count)
-        try payload.withUnsafeMutableBytes {
-            try file.read(into: $0, at: file.payloadRange.lowerBound)
-        }
+        let range = try staged.open().payloadRange
+        let payload = try FileDescriptor(staged.path, for: .read)
+            .readAll(count: range.count, at: range.lowerBound)
         let received = try await take(
             payload, as: staged.cid, blockCount: blocks.count,
             reservedByteCount: staged.fileByteCount, pieceByteCount: pieceByteCount)

@@ -85,6 +85,25 @@ import Testing
         #expect(try FileSystem.loadFile(path) == [0, 0, 0, 0, 0, 0, 0, 1, 2, 3])
     }
 
+    @Test func unalignedDirectReadFallsBackToBuffered() throws {
+        let path = directory.file("a")
+        let file = try FileDescriptor(path, for: .create, isDirect: true)
+        try file.writeAll([1, 2, 3], at: 0)
+        #expect(try file.reopen(isDirect: true).readAll(count: 2, at: 1) == [2, 3])
+    }
+
+    @Test func aFileThatHasNoNameAnyMoreIsOpenedAgainForReadingOnly() throws {
+        let path = directory.file("a")
+        let file = try FileDescriptor(path, for: .create)
+        try file.writeAll([1, 2, 3], at: 0)
+        #expect(try FileSystem.removeFile(path))
+        let again = try file.reopen(isDirect: false)
+        #expect(again.number != file.number)
+        #expect(try again.readAll(count: 3, at: 0) == [1, 2, 3])
+        let error = try #require(throws: IOError.self) { try again.writeAll([4], at: 0) }
+        #expect(error.path == path)
+    }
+
     @Test func unnamedFileLeavesNoNameAndCanGetOne() throws {
         let file = try FileDescriptor.unnamed(in: directory.path)
         try file.writeAll([1, 2], at: 0)

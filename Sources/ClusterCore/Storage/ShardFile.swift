@@ -126,14 +126,68 @@ package final class ShardFile: Sendable {
         }
     }
 
-    /// Reads bytes of the file as it is on disk, for sending a shard as it is.
-    package func read(into space: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    /// Opens the file once more to read it as it is on disk from front to back.
+    package func makeReader() -> ShardFileReader {
+        // Without direct I/O it takes longer, no more.
+        ShardFileReader(shard: self, file: (try? file.reopen(isDirect: true)) ?? file)
+    }
+
+    /// Reads bytes of the file as it is on disk.
+    fileprivate func read(into space: UnsafeMutableRawBufferPointer, at offset: Int) throws {
         try file.readAll(into: space, at: offset)
     }
 
     /// The CARv1 inside the file.
     package var payloadRange: Range<Int> {
         Int(header.dataOffset)..<Int(header.dataOffset + header.dataByteCount)
+    }
+}
+
+/// Reads a shard as it is on disk, for sending it. One task uses it.
+///
+/// It goes past the page cache, where the file system allows it: pages of the page cache are costly to
+/// fill, and who sends a shard reads it once.
+package struct ShardFileReader: Sendable {
+    /// Bytes read at once.
+    package static let pieceByteCount = 1 << 20
+    private static let alignment = SegmentWriter.alignment
+
+    /// Kept open, so that nobody removes it meanwhile.
+    private let shard: ShardFile
+    private let file: FileDescriptor
+    private let space = AlignedBuffer(byteCount: pieceByteCount + 2 * alignment)
+
+    fileprivate init(shard: ShardFile, file: FileDescriptor) {
+        self.shard = shard
+        self.file = file
+    }
+
+    /// The CARv1 inside the file.
+    package var payloadRange: Range<Int> { shard.payloadRange }
+
+    /// Bytes of the file, valid until the next call.
+    ///
+    /// - Parameter range: At most `pieceByteCount` long.
+    package func read(_ range: Range<Int>) throws -> UnsafeRawBufferPointer {
+        precondition(range.count <= Self.pieceByteCount, "more than one piece")
+        let skipped = range.lowerBound % Self.alignment
+        let start = range.lowerBound - skipped
+        let needed = skipped + range.count
+        let whole = (needed + Self.alignment - 1) / Self.alignment * Self.alignment
+        var done = 0
+        while done < needed {
+            // Behind the end of the file nothing comes.
+            let count = try file.readSome(
+                into: UnsafeMutableRawBufferPointer(rebasing: space.bytes[done..<whole]),
+                at: start + done)
+            guard count > 0 else {
+                throw IOError(
+                    "read", shard.path,
+                    .endOfFile(offset: start + done, missingByteCount: needed - done))
+            }
+            done += count
+        }
+        return UnsafeRawBufferPointer(rebasing: space.bytes[skipped..<needed])
     }
 }
 

@@ -78,7 +78,7 @@ package final class PeerClient: Sendable {
         let range = shard.file.payloadRange
         let seconds = Int64(range.count >> 20)
         let body = HTTPClientRequest.Body.stream(
-            FilePieces(file: shard.file, range: range, workers: workers),
+            ShardPieces(shard: shard.file, workers: workers),
             length: .known(Int64(range.count)))
         let bytes = try await call(
             .PUT, path, on: peer, body: body, timeout: Self.patience + .seconds(seconds),
@@ -311,40 +311,32 @@ package final class PeerClient: Sendable {
     }
 }
 
-/// A run of a file in pieces, each read on a worker when it is asked for.
-private struct FilePieces: AsyncSequence, Sendable {
+/// The CARv1 of a shard in pieces, each read on a worker when it is asked for.
+private struct ShardPieces: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
-    private static let pieceByteCount = 1 << 20
 
-    let file: ShardFile
-    let range: Range<Int>
+    let shard: ShardFile
     let workers: WorkerPool
 
-    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(pieces: self) }
+    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(shard: shard, workers: workers) }
 
     struct AsyncIterator: AsyncIteratorProtocol {
-        let pieces: FilePieces
-        var position: Int
+        private let reader: ShardFileReader
+        private let workers: WorkerPool
+        private var rest: Range<Int>
 
-        init(pieces: FilePieces) {
-            self.pieces = pieces
-            position = pieces.range.lowerBound
+        init(shard: ShardFile, workers: WorkerPool) {
+            reader = shard.makeReader()
+            self.workers = workers
+            rest = shard.payloadRange
         }
 
         mutating func next() async throws -> ByteBuffer? {
-            let end = Swift.min(position + FilePieces.pieceByteCount, pieces.range.upperBound)
-            guard position < end else { return nil }
-            let (start, file) = (position, pieces.file)
-            position = end
-            return try await pieces.workers.run {
-                var buffer = ByteBufferAllocator().buffer(capacity: end - start)
-                try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: end - start) { space in
-                    try file.read(
-                        into: UnsafeMutableRawBufferPointer(rebasing: space[..<(end - start)]),
-                        at: start)
-                    return end - start
-                }
-                return buffer
+            guard !rest.isEmpty else { return nil }
+            let piece = rest.prefix(ShardFileReader.pieceByteCount)
+            rest = piece.upperBound..<rest.upperBound
+            return try await workers.run { [reader] in
+                ByteBuffer(bytes: try reader.read(piece))
             }
         }
     }
