@@ -37,8 +37,7 @@ final class SimulatedClient: CustomStringConvertible {
         self.number = number
         self.world = world
         for _ in 0..<world.random(3...8) {
-            // Few datasets: the same shards come, go and come again.
-            let dataset = world.random(0...5)
+            let dataset = world.random(world.datasets)
             if world.random(0...3) == 0 {
                 jobs.append(.unpin(dataset: dataset))
             } else {

@@ -49,8 +49,11 @@ extension SimulatedPeer {
                 disk.files[copy] = nil
             }
         }
+        // Names are synced in the same step, also of one that another upload has just brought.
+        disk.files[renewed]?.isNamed = true
         claim(renewed)
-        _ = unclaim(copy)
+        // Where another upload had brought the later copy already, nobody knows of this one any more.
+        if unclaim(copy) <= 0, disk.files[copy] != nil { disk.removeFile(copy) }
         return renewed
     }
 
@@ -64,7 +67,7 @@ extension SimulatedPeer {
 
     /// Whether a file that the log does not list has a reason to be here, as far as this peer knows.
     func mayStillHold(_ copy: Copy) -> Bool {
-        claims[copy] != nil || state.appliedIndex < world.truth.appliedIndex
+        claims[copy] != nil || kept.contains(copy) || state.appliedIndex < world.truth.appliedIndex
     }
 
     // MARK: At the start
@@ -108,7 +111,10 @@ extension SimulatedPeer {
         for copy in disk.files.keys.sorted() where !held.contains(copy) {
             if claims[copy] != nil, world.mistake != .sweepsClaimedCopies { continue }
             if let generation = dropped[copy.shard], copy.generation < generation { continue }
-            if state.shard(copy.shard)?.copies.isEmpty == true { continue }
+            if state.shard(copy.shard)?.copies.isEmpty == true {
+                kept.insert(copy)
+                continue
+            }
             disk.removeFile(copy)
         }
     }

@@ -61,6 +61,8 @@ final class SimulatedPeer {
     /// When somebody last asked for an upload.
     var touched: [UploadID: Int] = [:]
     var claims: [Copy: Int] = [:]
+    /// Files of shards that had no copy at the start, which may be the last; the next start looks again.
+    var kept: Set<Copy> = []
     var received: [Place: Copy] = [:]
     var arriving: Set<Place> = []
     var removing: Set<Copy> = []
@@ -122,6 +124,7 @@ final class SimulatedPeer {
         live = []
         touched = [:]
         claims = [:]
+        kept = []
         received = [:]
         arriving = []
         removing = []

@@ -40,7 +40,12 @@ struct Simulation: ParsableCommand {
     }
 
     private func isCaught(_ mistake: Mistake) -> Bool {
-        guard let caught = Run.firstCatch(of: mistake, from: from, limit: seeds, isTraced: trace)
+        let likely = mistake.likelySeed.flatMap {
+            Run.firstCatch(of: mistake, from: $0, limit: 1, isTraced: trace)
+        }
+        guard
+            let caught = likely
+                ?? Run.firstCatch(of: mistake, from: from, limit: seeds, isTraced: trace)
         else {
             print("\(mistake.rawValue): NOT CAUGHT in \(seeds) seeds")
             return false

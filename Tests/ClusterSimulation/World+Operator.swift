@@ -28,7 +28,7 @@ extension World {
         }
         for member in truth.members {
             // Its request to join came late, after it was removed.
-            guard let peer = peer(member.peer), peer.presence == .stopped,
+            guard let peer = peer(member.peer), peer.presence != .here,
                 errands.insert(peer.number).inserted
             else { continue }
             remove(peer, attempts: 3)

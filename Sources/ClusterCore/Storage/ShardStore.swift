@@ -191,11 +191,21 @@ package final class ShardStore: Sendable {
                 state.names[renewed] = newSerial
                 state.copies[newSerial] = renewed
             }
+            // Whoever signs for a copy must have it.
+            guard state.names[renewed] != nil else { throw ShardStoreError.gone(copy) }
             state.claim(renewed)
             state.unclaim(copy)
         }
         do {
             try FileSystem.synchronizeDirectory(directory)
+            // Where another upload had brought the later copy already, nobody knows of this one any more.
+            // One that was readable is in the state, which drops it.
+            try removeFile(of: copy) { state in
+                guard state.claims[copy] == nil, let serial = state.names[copy] else {
+                    return false
+                }
+                return !state.readable.contains(serial)
+            }
         } catch {
             // The caller knows of the old name alone.
             state.withLock { state in
