@@ -213,37 +213,42 @@ struct ShardFileTests {
         let renewed = try store.renew(copy, generation: 3)
         #expect(Set(store.copies) == [copy, renewed])
         #expect(try store.file(of: copy) != nil && store.file(of: renewed) != nil)
+        let other = store.release(copy)
+        #expect(other == nil, "another upload claims it")
         let lastClaim = try #require(store.release(copy))
         try store.removeUnheld(copy, lastClaim: lastClaim)
         #expect(store.copies == [renewed])
         #expect(try store.file(of: renewed) != nil)
     }
 
-    @Test func aCopyThatIsRenewedGoesWhereTheLaterOneIsHereAlready() async throws {
+    @Test func aCopyThatIsRenewedWhereTheLaterOneIsHereAlreadyGoesWithItsClaim() async throws {
         let blocks = [try StoreFixture.block("twice")]
         let later = try await fixture.stage(blocks, upload: "a")
         _ = try store.install(later, generation: 3)
         let copy = ShardCopyID(shard: later.cid, generation: 0)
         _ = try store.install(try await fixture.stage(blocks, upload: "b"), generation: 0)
         let renewed = try store.renew(copy, generation: 3)
+        let lastClaim = try #require(store.release(copy))
+        try store.removeUnheld(copy, lastClaim: lastClaim)
         #expect(store.copies == [renewed])
         #expect(try Directory(fixture.directory + "/shards").loadNames().count == 1)
         let other = store.release(renewed)
         #expect(other == nil, "two uploads have claimed it")
     }
 
-    /// Its blocks are being read, perhaps; the drop waits for that.
-    @Test func aReadableCopyThatIsRenewedStaysUntilItIsDropped() async throws {
-        let blocks = [try StoreFixture.block("read")]
-        let former = try await fixture.stage(blocks, upload: "a")
-        let copy = ShardCopyID(shard: former.cid, generation: 0)
-        _ = try store.install(former, generation: 0)
-        try store.makeReadable([copy])
-        _ = try store.install(try await fixture.stage(blocks, upload: "b"), generation: 3)
-        let renewed = try store.renew(copy, generation: 3)
-        #expect(Set(store.copies) == [copy, renewed])
-        #expect(try store.removeCopies(of: copy.shard, droppedAs: 3) {})
-        #expect(store.copies == [renewed])
+    @Test func aCopyIsNotRenewedAsOneThatIsGoneOrDamaged() async throws {
+        let (cid, bytes) = try StoreFixture.block("damaged")
+        let later = try await fixture.stage([(cid, bytes)], upload: "a")
+        let copy = ShardCopyID(shard: later.cid, generation: 0)
+        #expect(throws: ShardStoreError.self) { try store.renew(copy, generation: 3) }
+        _ = try store.install(later, generation: 3)
+        try store.makeReadable([ShardCopyID(shard: later.cid, generation: 3)])
+        store.noteDamage(at: try #require(try store.locate(cid)))
+        _ = try store.install(
+            try await fixture.stage([(cid, bytes)], upload: "b"), generation: 0)
+        #expect(throws: ShardStoreError.self) { try store.renew(copy, generation: 3) }
+        let lastClaim = try #require(store.release(copy), "the claim is still one")
+        try store.removeUnheld(copy, lastClaim: lastClaim)
     }
 
     @Test func aCopyNobodyHoldsGoesWithTheLastClaim() async throws {

@@ -108,6 +108,8 @@ class CountingProxy:
                 sink.sendall(data)
         except OSError:
             pass        # One of them is gone.
+        except (KeyError, ValueError, IndexError) as error:
+            self.ledger.wrong.append('what passed cannot be read: %r' % error)
         finally:
             with self._lock:
                 self._pairs.discard(pair)
@@ -161,6 +163,8 @@ def the_client_goes_on_whatever_is_killed(bench):
                 daemon.start()
             else:
                 command.process.kill()
+                # What it has left on the way is not passed on.
+                proxy.cut()
             return cost
 
         while rounds < 4 or sum(faults.values()) < bench.options.kills // 2:

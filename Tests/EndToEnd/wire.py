@@ -132,12 +132,13 @@ class Exchange:
 
     def answer(self):
         """Reads head and body. Raises WireError when there is no head; a body that ends early is told in `cut`."""
-        answer = self.answer_head()
+        answer, pieces = self.answer_head(), []
         try:
             for piece in self.answer_pieces(answer):
-                answer.body += piece
+                pieces.append(piece)
         except WireError as error:
             answer.cut = str(error)
+        answer.body += b''.join(pieces)
         return answer
 
     def answer_head(self):

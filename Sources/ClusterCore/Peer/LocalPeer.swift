@@ -214,6 +214,24 @@ package final class LocalPeer: Sendable {
         }
     }
 
+    /// Moves the claim on a copy to a later generation of it.
+    ///
+    /// - Returns: The copy as it is called now.
+    package func renewClaim(on copy: ShardCopyID, generation: Int) async throws -> ShardCopyID {
+        let renewed = try await workers.run { [store] in
+            try store.renew(copy, generation: generation)
+        }
+        do {
+            // Where another upload had brought the later copy already, nobody else looks after this one.
+            try await releaseClaim(copy)
+        } catch {
+            log.error(
+                "a former copy of a shard may stay until the next start",
+                metadata: ["shard": "\(copy.shard)", "error": "\(error)"])
+        }
+        return renewed
+    }
+
     /// Ends the claim on a copy; its file goes unless the state lists it.
     package func releaseClaim(_ copy: ShardCopyID) async throws {
         try await reconciler.release(copy)

@@ -166,9 +166,9 @@ package final class ShardStore: Sendable {
         return isKnown
     }
 
-    /// Moves a claimed copy to a later generation, because the one it was made for was dropped
-    /// meanwhile. The claim moves with it. While others claim the copy, it also stays what it was: one of
-    /// them may be an upload that goes on later.
+    /// Makes a claimed copy one of a later generation, because the one it was made for was dropped
+    /// meanwhile, and claims that. While others claim the copy, it also stays what it was: one of them may
+    /// be an upload that goes on later. The former claim is still to be released.
     ///
     /// - Returns: The copy as it is called now.
     package func renew(_ copy: ShardCopyID, generation: Int) throws -> ShardCopyID {
@@ -192,26 +192,16 @@ package final class ShardStore: Sendable {
                 state.copies[newSerial] = renewed
             }
             // Whoever signs for a copy must have it.
-            guard state.names[renewed] != nil else { throw ShardStoreError.gone(copy) }
+            guard let serial = state.names[renewed], !state.damaged.contains(serial) else {
+                throw ShardStoreError.gone(renewed)
+            }
             state.claim(renewed)
-            state.unclaim(copy)
         }
         do {
             try FileSystem.synchronizeDirectory(directory)
-            // Where another upload had brought the later copy already, nobody knows of this one any more.
-            // One that was readable is in the state, which drops it.
-            try removeFile(of: copy) { state in
-                guard state.claims[copy] == nil, let serial = state.names[copy] else {
-                    return false
-                }
-                return !state.readable.contains(serial)
-            }
         } catch {
             // The caller knows of the old name alone.
-            state.withLock { state in
-                state.unclaim(renewed)
-                state.claim(copy)
-            }
+            state.withLock { _ = $0.unclaim(renewed) }
             throw error
         }
         return renewed

@@ -105,9 +105,7 @@ package struct ShardDelivery: Sendable {
         case .receiptOutdated(peer.id, _, let dropped):
             // The same shard was unpinned between two steps: this is a new copy of it.
             guard let own = progress.own else { throw error }
-            let renewed = try await peer.workers.run { [store = peer.store] in
-                try store.renew(own, generation: dropped)
-            }
+            let renewed = try await peer.renewClaim(on: own, generation: dropped)
             progress.own = renewed
             progress.receipts[peer.id] = receipt(renewed, staged)
         case .receiptOutdated(let other, _, _), .receiptFromStranger(let other):

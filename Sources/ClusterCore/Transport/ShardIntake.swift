@@ -156,9 +156,7 @@ package struct ShardIntake: Sendable {
         do {
             let generation = try await peer.generation(ofShard: copy.shard)
             guard generation > copy.generation else { return copy }
-            return try await peer.workers.run { [store = peer.store] in
-                try store.renew(copy, generation: generation)
-            }
+            return try await peer.renewClaim(on: copy, generation: generation)
         } catch {
             try await peer.releaseClaim(copy)
             throw error
