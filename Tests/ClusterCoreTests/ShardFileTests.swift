@@ -53,7 +53,6 @@ struct ShardFileTests {
         for range in ranges {
             #expect(Array(try reader.read(range)) == Array(contents[range]), "\(range)")
         }
-        #expect(reader.payloadRange.upperBound < contents.count)
         #expect(throws: IOError.self) { try reader.read(contents.count..<(contents.count + 1)) }
     }
 

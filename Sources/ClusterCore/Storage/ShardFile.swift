@@ -162,9 +162,6 @@ package struct ShardFileReader: Sendable {
         self.file = file
     }
 
-    /// The CARv1 inside the file.
-    package var payloadRange: Range<Int> { shard.payloadRange }
-
     /// Bytes of the file, valid until the next call.
     ///
     /// - Parameter range: At most `pieceByteCount` long.
