@@ -39,7 +39,7 @@ extension CARImport {
         _ queue: any ScratchFile
     ) throws {
         for cid in try Self.resolvingIdentities(links) {
-            let key = cid.asV1.key32
+            let key = keys.key(of: cid.asV1)
             var state = try lookup(key) ?? .awaited
             if state.isReached { continue }
             state.isReached = true

@@ -65,6 +65,7 @@ package struct CARImport {
     private var described: [Root?]
     private var rootIndices: [Key32: [Int]] = [:]
 
+    let keys: CIDKeys
     private let blocks: SpillTable
     let linkLists: LinkListFile
     let scratch: any ScratchSpace
@@ -86,6 +87,7 @@ package struct CARImport {
         self.roots = roots
         self.scratch = scratch
         described = Array(repeating: nil, count: roots.count)
+        keys = CIDKeys(seed: seed)
         blocks = SpillTable(scratch: scratch, seed: seed)
         do {
             linkLists = LinkListFile(try scratch.makeFile())
@@ -98,7 +100,7 @@ package struct CARImport {
                     described[index] = try Self.describe(root, block)
                 }
             } else {
-                rootIndices[root.asV1.key32, default: []].append(index)
+                rootIndices[keys.key(of: root.asV1), default: []].append(index)
             }
             try expect([root])
         }
@@ -116,7 +118,7 @@ package struct CARImport {
             guard cid.withDigest({ $0.elementsEqual(block) }) else { throw .identityMismatch(cid) }
             return .identity
         }
-        let key = cid.asV1.key32
+        let key = keys.key(of: cid.asV1)
         let state = try lookup(key)
         if state?.isPresent == true { return .duplicate }
 
@@ -131,7 +133,7 @@ package struct CARImport {
 
     /// Takes a block that was new to another import of the same roots, in the same order.
     package mutating func addAgain(_ cid: CID, _ facts: Facts) throws(CARImportError) {
-        let key = cid.asV1.key32
+        let key = keys.key(of: cid.asV1)
         try note(cid, key, facts, isAwaited: try lookup(key) != nil)
     }
 
@@ -162,7 +164,7 @@ package struct CARImport {
     /// Notes that these blocks are wanted.
     private mutating func expect(_ links: [CID]) throws(CARImportError) {
         for cid in try Self.resolvingIdentities(links) {
-            let key = cid.asV1.key32
+            let key = keys.key(of: cid.asV1)
             if try lookup(key) == nil {
                 try store(key, .awaited)
                 awaitedCount += 1

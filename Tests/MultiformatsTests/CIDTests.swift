@@ -154,12 +154,14 @@ struct CIDTests {
         #expect(MemoryLayout<CID>.size <= 64)
     }
 
+    private let keys = CIDKeys(seed: 5)
+
     @Test func keysTellCIDsApartAndMultihashKeysDoNot() throws {
         let v0 = try CID("QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH")
         let raw = v0.withDigest {
             CID(version: .v1, codec: .raw, hashFunction: .sha2_256, digest: $0)
         }
-        #expect(Set([v0, v0.asV1, raw].map(\.key32)).count == 3)
+        #expect(Set([v0, v0.asV1, raw].map(keys.key(of:))).count == 3)
         #expect(Set([v0, v0.asV1, raw].map(\.multihashKey32)).count == 1)
         #expect(v0.withDigest { Key32(bytes: $0) } == v0.multihashKey32)
         let long = try CID(
@@ -168,7 +170,7 @@ struct CIDTests {
         let longPB = long.withDigest {
             CID(version: .v1, codec: .dagPB, hashFunction: .sha2_512, digest: $0)
         }
-        #expect(long.key32 != longPB.key32)
+        #expect(keys.key(of: long) != keys.key(of: longPB))
         #expect(long.multihashKey32 == longPB.multihashKey32)
     }
 
@@ -178,8 +180,24 @@ struct CIDTests {
         )
         let hasher = try BlockHasher(.sha2_256)
         let mimic = try hasher.cid(version: .v1, codec: .raw, long.bytes)
-        #expect(mimic.multihashKey32 != long.key32)
+        #expect(mimic.multihashKey32 != keys.key(of: long))
         #expect(mimic.multihashKey32 != long.multihashKey32)
+    }
+
+    @Test func nobodyCanLinkToNothingWithTheKeyOfABlockWithAnotherCodec() throws {
+        let block = try CID("bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e")
+        // All that an upload can say of a link is its codec and its digest.
+        for code in [Codec.dagPB.rawValue, Codec.dagCBOR.rawValue, 1 << 62] {
+            var digest = block.withDigest { Key32(bytes: $0) }
+            digest.word3 ^= Codec.raw.rawValue ^ code
+            let link = withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { bytes in
+                digest.write(to: bytes)
+                return CID(
+                    version: .v1, codec: Codec(rawValue: code), hashFunction: .sha2_256,
+                    digest: UnsafeRawBufferPointer(bytes))
+            }
+            #expect(keys.key(of: link) != keys.key(of: block))
+        }
     }
 
     @Test(arguments: UInt64(1)...5)

@@ -9,6 +9,7 @@ import Spill
 /// describes these.
 final class PlanSink: BlockSink {
     private let seen: SpillTable
+    private let keys: CIDKeys
     private var packer: ShardPacker
     private let links = ListNodeBuilder()
     private let shardLinks = ListNodeBuilder()
@@ -17,11 +18,13 @@ final class PlanSink: BlockSink {
 
     init(shardLimit: Int?, scratch: any ScratchSpace) {
         packer = ShardPacker(limit: shardLimit)
-        seen = SpillTable(scratch: scratch, seed: UInt64.random(in: 0...UInt64.max))
+        let seed = UInt64.random(in: 0...UInt64.max)
+        keys = CIDKeys(seed: seed)
+        seen = SpillTable(scratch: scratch, seed: seed)
     }
 
     func put(_ cid: CID, _ block: BlockBytes) throws {
-        let key = cid.key32
+        let key = keys.key(of: cid)
         let isNew = try seen.insertIfAbsent(
             SpillKey(key.word0, key.word1, key.word2, key.word3), 0)
         guard isNew == nil else { return }

@@ -54,6 +54,7 @@ final class UploadSession: BlockSink {
     private let log: Logger
     private var packer: ShardPacker
     private let seen: SpillTable
+    private let keys: CIDKeys
     private var shard: OpenShard?
     private let links = ListNodeBuilder()
     private let shardLinks = ListNodeBuilder()
@@ -98,7 +99,9 @@ final class UploadSession: BlockSink {
         expectedByteCount = options.expectedByteCount
         packer = ShardPacker(limit: options.shardLimitByteCount)
         // The system's generator: an uploader must not foresee how the table is laid out.
-        seen = SpillTable(scratch: peer.scratch, seed: UInt64.random(in: 0...UInt64.max))
+        let seed = UInt64.random(in: 0...UInt64.max)
+        keys = CIDKeys(seed: seed)
+        seen = SpillTable(scratch: peer.scratch, seed: seed)
         if isResumed { return }
         peer.uploadBegins(id)
         do {
@@ -149,8 +152,9 @@ final class UploadSession: BlockSink {
 
     /// Whether the upload has not had this block yet.
     private func isNew(_ cid: CID) throws -> Bool {
-        let key = SpillKey(cid.key32.word0, cid.key32.word1, cid.key32.word2, cid.key32.word3)
-        guard try seen.insertIfAbsent(key, 0) != nil else { return true }
+        let key = keys.key(of: cid)
+        let spillKey = SpillKey(key.word0, key.word1, key.word2, key.word3)
+        guard try seen.insertIfAbsent(spillKey, 0) != nil else { return true }
         duplicateBlockCount += 1
         return false
     }

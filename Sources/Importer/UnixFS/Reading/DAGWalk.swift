@@ -54,6 +54,7 @@ package struct DAGWalk {
     /// CIDs listed so far, unless they may be listed again; the value is 1 when all that is wanted
     /// below was listed too.
     private let listed: SpillTable?
+    private let keys: CIDKeys
 
     /// - Parameters:
     ///   - blocksOnTheWay: Directory blocks of the path, as `PathResolver` found them.
@@ -76,6 +77,7 @@ package struct DAGWalk {
             case .all: .everything
             }
         start = DAGWalkLink(cid: terminal, rule: rule)
+        keys = CIDKeys(seed: seed)
         listed = listsDuplicates ? nil : SpillTable(scratch: scratch, seed: seed)
         self.openLinkLimit = openLinkLimit
         self.openNodeLimit = openNodeLimit
@@ -149,7 +151,7 @@ package struct DAGWalk {
         _ cid: CID, followsAll: Bool
     ) throws(DAGReadError) -> (isFirst: Bool, wasFollowed: Bool) {
         guard let listed else { return (true, false) }
-        let key = SpillKey(cid.key32)
+        let key = SpillKey(keys.key(of: cid))
         do {
             let before = try listed.lookup(key)
             if before == nil || (before == 0 && followsAll) {
