@@ -72,6 +72,18 @@ private func decode(_ block: [UInt8], _ cid: CID = dagPB) throws(UnixFSNodeError
         #expect(decoded.links.count == 1 && Array(block[decoded.payload]) == [7, 8, 9])
     }
 
+    /// The tag of Data, 0x0a, in two bytes: Protocol Buffers allow that, and so does Kubo.
+    @Test func dataWithAPaddedTagIsFound() throws {
+        let message = TestNode.file([(dagPB, 5)], data: [7, 8, 9]).message
+        var links: [UInt8] = []
+        DagPB.appendLink(dagPB, name: [], tsize: 0, to: &links)
+        let data = [0x8a, 0, UInt8(message.count)] + message
+        for block in [data + links, links + data] {
+            let decoded = try decode(block)
+            #expect(decoded.links.count == 1 && Array(block[decoded.payload]) == [7, 8, 9])
+        }
+    }
+
     struct Malformed: CustomStringConvertible, Sendable {
         let description: String
         let message: [UInt8]

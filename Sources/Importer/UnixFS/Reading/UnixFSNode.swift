@@ -113,8 +113,8 @@ package struct UnixFSNode: Sendable {
 
     /// Position of a Data field that begins the block.
     static func leadingData(in block: UnsafeRawBufferPointer) -> Range<Int>? {
-        guard block.first == 0x0a else { return nil }
-        var position = 1
+        var position = 0
+        guard let tag = try? Varint.decode(block, at: &position), tag == 0x0a else { return nil }
         // A bad length is reported by the full decoder, which the caller falls back to.
         guard let count = try? Varint.decode(block, at: &position),
             count <= UInt64(block.count - position)
