@@ -68,9 +68,11 @@ package enum ArchiveRecord: Equatable, Sendable {
         let tag = try cursor.byte()
         let kind = tag == 0 ? nil : EntryKind(rawValue: tag - 1)
         guard tag == 0 || kind != nil else { throw ByteCursorError() }
-        let (cumulative, fileByteCount) = (try cursor.number(), try cursor.count())
+        let cumulative = try cursor.number()
+        let next = try cursor.number()
+        guard next <= UInt64(Int.max) + 1 else { throw ByteCursorError() }
         return CARImport.Root(
             cid: cid, kind: kind, cumulativeByteCount: cumulative,
-            fileByteCount: fileByteCount == 0 ? nil : fileByteCount - 1)
+            fileByteCount: next == 0 ? nil : Int(next - 1))
     }
 }

@@ -166,6 +166,7 @@ struct ImportReplayTests {
         let roots = [
             CARImport.Root(cid: v0, kind: nil, cumulativeByteCount: .max, fileByteCount: nil),
             CARImport.Root(cid: v1, kind: .symlink, cumulativeByteCount: 0, fileByteCount: 0),
+            CARImport.Root(cid: v1, kind: .file, cumulativeByteCount: .max, fileByteCount: .max),
         ]
         let records: [ArchiveRecord] = [
             .header(roots: [v0]), .block(v0, byteCount: 1, .init(links: [v1, v0], roots: roots)),
