@@ -30,7 +30,7 @@ struct DirectoryTree {
     }
 
     /// What a parked directory takes besides its entries, roughly.
-    private static let parkedByteCount = 512
+    private static func parkedByteCount(_ name: [UInt8]) -> Int { 512 + name.count }
 
     init(_ options: ImportOptions, scratch: any ScratchSpace, limits: DirectoryLimits) {
         self.options = options
@@ -175,7 +175,7 @@ struct DirectoryTree {
             guard let directory = parked.removeValue(forKey: place) else {
                 preconditionFailure("a parked directory was lost")
             }
-            openByteCount -= Self.parkedByteCount
+            openByteCount -= Self.parkedByteCount(name)
             path.append(directory)
             return
         }
@@ -228,7 +228,7 @@ struct DirectoryTree {
         let parent = path.count - 1
         path[parent].parkedChildren.insert(directory.name)
         parked[Place(parent: path[parent].identifier, name: directory.name)] = directory
-        openByteCount += Self.parkedByteCount
+        openByteCount += Self.parkedByteCount(directory.name)
         try reduceMemory(emitter: &emitter)
     }
 
@@ -253,7 +253,7 @@ struct DirectoryTree {
             guard var child = parked.removeValue(forKey: place) else {
                 preconditionFailure("a parked directory was lost")
             }
-            openByteCount -= Self.parkedByteCount
+            openByteCount -= Self.parkedByteCount(name)
             let childPath = path.isEmpty ? name : path + [UInt8(ascii: "/")] + name
             try closeParked(below: &child, path: childPath, emitter: &emitter)
             try close(&child, path: childPath, parent: &directory, emitter: &emitter)
