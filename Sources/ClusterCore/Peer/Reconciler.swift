@@ -24,6 +24,8 @@ package final class Reconciler: Sendable {
         of: Void.self, bufferingPolicy: .bufferingNewest(1))
     /// Drops whose space is free; bounded by the pending drops of the state.
     private let gone = AsyncStream.makeStream(of: DroppedShard.self)
+    /// Copies nobody claims any more that could not be removed, each with the number of its last claim.
+    private let left = Mutex<[ShardCopyID: UInt64]>([:])
     /// Drops under way, some of them with files still open for readers.
     private let removing = Mutex<Set<DroppedShard>>([])
 
@@ -178,8 +180,15 @@ package final class Reconciler: Sendable {
 
     /// Ends the claims on what uploads have brought, once they have ended.
     private func releaseWhatArrived() async throws {
+        var failure: (any Error)?
+        for (copy, lastClaim) in left.withLock({ $0 }) {
+            do {
+                try await removeUnlessNeeded(copy, lastClaim: lastClaim)
+            } catch {
+                failure = error
+            }
+        }
         let uploads = received.uploads
-        guard !uploads.isEmpty else { return }
         let ended = try await driver.read { state in
             uploads.filter { state.upload($0)?.isOpen != true }
         }
@@ -188,13 +197,26 @@ package final class Reconciler: Sendable {
             try await workers.run { [store] in
                 try store.staging.remove(upload: upload.description)
             }
-            for copy in try await received.forget(upload) { try await release(copy) }
+            for copy in try await received.forget(upload) {
+                do {
+                    try await release(copy)
+                } catch {
+                    // One that cannot be removed must not keep the others.
+                    failure = error
+                }
+            }
         }
+        if let failure { throw failure }
     }
 
     /// Ends the claim on a copy; its file goes unless the state lists it.
     func release(_ copy: ShardCopyID) async throws {
         guard let lastClaim = store.release(copy) else { return }
+        try await removeUnlessNeeded(copy, lastClaim: lastClaim)
+    }
+
+    private func removeUnlessNeeded(_ copy: ShardCopyID, lastClaim: UInt64) async throws {
+        left.withLock { $0[copy] = lastClaim }
         let isNeeded = try await driver.read { [peer] state in
             // What a removed peer has is judged when it is a member again.
             guard state.peer(peer) != nil else { return true }
@@ -202,8 +224,11 @@ package final class Reconciler: Sendable {
             return state.shard(copy.shard)?.copy(on: peer)?.generation == copy.generation
                 || state.isDropPending(of: copy.shard, on: peer, above: copy.generation)
         }
-        guard !isNeeded else { return wake() }
-        try await workers.run { [store] in try store.removeUnheld(copy, lastClaim: lastClaim) }
+        if !isNeeded {
+            try await workers.run { [store] in try store.removeUnheld(copy, lastClaim: lastClaim) }
+        }
+        left.withLock { _ = $0.removeValue(forKey: copy) }
+        if isNeeded { wake() }
     }
 
     private func dropWhatIsNotNeeded() async throws {

@@ -131,8 +131,10 @@ package final class ShardStore: Sendable {
     /// and claims it: it stays until `release`.
     ///
     /// - Returns: Whether the copy was here before; the staged file is removed then.
+    /// - Throws: When the copy cannot be made durable; the staged file is where it was.
     package func install(_ staged: StagedShard, generation: Int) throws -> Bool {
         let copy = ShardCopyID(shard: staged.cid, generation: generation)
+        var isNew = false
         // The rename happens under the lock: two uploads of the same shard must not both win.
         let isKnown = try state.withLock { state in
             state.claim(copy)
@@ -153,17 +155,31 @@ package final class ShardStore: Sendable {
             state.nextSerial += 1
             state.names[copy] = serial
             state.copies[serial] = copy
+            isNew = true
             return false
         }
         do {
-            if isKnown { try FileSystem.removeFile(staged.path) }
             // Also for a known copy: whoever renamed it may not have come to this yet.
             try FileSystem.synchronizeDirectory(directory)
+            if isKnown { try FileSystem.removeFile(staged.path) }
         } catch {
-            state.withLock { _ = $0.unclaim(copy) }
+            defer { state.withLock { _ = $0.unclaim(copy) } }
+            if !isKnown { try takeBack(copy, isNew: isNew, to: staged.path) }
             throw error
         }
         return isKnown
+    }
+
+    /// Gives the file of a claimed copy its former name again: its upload goes on from there.
+    private func takeBack(_ copy: ShardCopyID, isNew: Bool, to path: String) throws {
+        try state.withLock { state in
+            guard let serial = state.names[copy] else { return }
+            let name = directory + "/" + ShardFileName(copy: copy, serial: serial).text
+            // Others may know of the copy: another upload of the same shard, or the state.
+            guard isNew, state.claims[copy] == 1 else { return try FileSystem.link(name, as: path) }
+            try FileSystem.rename(name, to: path)
+            _ = state.forget(copy)
+        }
     }
 
     /// Makes a claimed copy one of a later generation, because the one it was made for was dropped
@@ -320,7 +336,13 @@ package final class ShardStore: Sendable {
         of copy: ShardCopyID, onlyIf condition: (borrowing ShardStoreState) -> Bool
     ) throws {
         let forgotten = state.withLock { state in condition(state) ? state.forget(copy) : nil }
-        if let forgotten { _ = try removeFile(of: forgotten) }
+        guard let forgotten else { return }
+        do {
+            _ = try removeFile(of: forgotten)
+        } catch {
+            state.withLock { $0.remember(forgotten) }
+            throw error
+        }
     }
 
     /// Unlinks the file of a copy that is forgotten already; returns it when it is open.

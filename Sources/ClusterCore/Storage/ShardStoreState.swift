@@ -52,12 +52,12 @@ struct ShardStoreState {
     mutating func remember(_ forgotten: ForgottenCopy) {
         names[forgotten.copy] = forgotten.serial
         copies[forgotten.serial] = forgotten.copy
+        lastClaim[forgotten.copy] = forgotten.lastClaim
     }
 
     /// Takes a copy out of everything that leads to it; its file is still there.
     mutating func forget(_ copy: ShardCopyID) -> ForgottenCopy? {
         guard let serial = names.removeValue(forKey: copy) else { return nil }
-        lastClaim[copy] = nil
         copies[serial] = nil
         readable.remove(serial)
         unusable.remove(serial)
@@ -65,7 +65,8 @@ struct ShardStoreState {
         recency.removeAll { $0 == serial }
         if lastHit == serial { lastHit = nil }
         return ForgottenCopy(
-            copy: copy, serial: serial, open: open.removeValue(forKey: serial))
+            copy: copy, serial: serial, open: open.removeValue(forKey: serial),
+            lastClaim: lastClaim.removeValue(forKey: copy))
     }
 }
 
@@ -75,6 +76,8 @@ struct ForgottenCopy {
     let serial: UInt32
     /// Its file, when that is open.
     let open: ShardFile?
+    /// Number of the last claim on it.
+    let lastClaim: UInt64?
 }
 
 /// Copies that are to go: those of a shard that are older than a generation.
