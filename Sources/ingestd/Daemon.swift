@@ -97,7 +97,7 @@ struct Daemon: Sendable {
             PeerResponder(
                 peer: peer, intake: ShardIntake(peer: peer), reader: local,
                 info: { cluster.info },
-                forwarded: { await api.respond(toForwarded: $0, upload: $1, context: $2) }, log: log
+                forwarded: { await api.respond(toForwarded: $0, $1, context: $2) }, log: log
             )
         }
     }

@@ -81,7 +81,7 @@ struct UploadJournalTests {
         let golden = try GoldenFile.bytes("upload-journal-closed.hex", written)
         #expect(written == golden)
         try FileSystem.saveFile(path, golden)
-        #expect(try UploadJournal.loadOffset(path) == 3210)
+        #expect(try UploadJournal.loadEnd(path).offset == 3210)
     }
 
     /// Power may go at any byte of an append.
@@ -100,6 +100,42 @@ struct UploadJournalTests {
         let zeros = [UInt8](repeating: 0, count: 4096)
         try FileSystem.saveFile(path, Array(whole[..<before]) + zeros)
         #expect(try load() == wanted.dropLast())
+    }
+
+    /// Parts of a write reach the disk in any order.
+    @Test func aLastFrameThatIsTornAnywhereIsDropped() throws {
+        let wanted = Self.checkpoints(3)
+        let journal = try UploadJournal.create(path, opening: [1, 2, 3])
+        for checkpoint in wanted.dropLast() { try journal.append(checkpoint) }
+        let start = try FileSystem.loadFile(path).count
+        try journal.append(wanted[2])
+        let whole = try FileSystem.loadFile(path)
+        for offset in start..<whole.count {
+            var bytes = whole
+            bytes[offset] ^= 0x20
+            try FileSystem.saveFile(path, bytes)
+            #expect(try load() == wanted.dropLast(), "byte \(offset)")
+            var zeroed = whole
+            for index in start...offset { zeroed[index] = 0 }
+            try FileSystem.saveFile(path, zeroed)
+            #expect(try load() == wanted.dropLast(), "zeros up to byte \(offset)")
+        }
+    }
+
+    @Test func whatIsReplacedCountsAlsoAfterTheJournalWasOpenedAgain() throws {
+        let tailByteCount = 1 << 20
+        _ = try UploadJournal.create(path, opening: [1, 2, 3])
+        for number in 1...100 {
+            let journal = try UploadJournal.open(path)
+            while try journal.next() != nil {}
+            try journal.append(
+                UploadCheckpoint(
+                    offset: number * tailByteCount, contentByteCount: number * tailByteCount,
+                    records: [], reader: [],
+                    tail: [UInt8](repeating: UInt8(number), count: tailByteCount), rest: []))
+        }
+        let byteCount = try FileDescriptor(path, for: .read).loadByteCount()
+        #expect(byteCount < UploadJournal.wasteByteLimit)
     }
 
     @Test func aDamagedByteBeforeTheLastCheckpointIsNamed() throws {
@@ -138,10 +174,21 @@ struct UploadJournalTests {
     @Test func aClosedJournalTellsTheOffsetAlone() throws {
         let journal = try UploadJournal.create(path, opening: [1, 2, 3])
         for checkpoint in Self.checkpoints(3) { try journal.append(checkpoint) }
-        #expect(try UploadJournal.loadOffset(path) == 3200)
+        #expect(try UploadJournal.loadEnd(path).offset == 3200)
         try journal.close(offset: 3210)
-        #expect(try UploadJournal.loadOffset(path) == 3210)
+        #expect(try UploadJournal.loadEnd(path).offset == 3210)
         #expect(try load().map(\.records) == [[]])
+    }
+
+    @Test func aLongJournalOfWhatIsCompleteIsClosedLater() throws {
+        let journal = try UploadJournal.create(path, opening: [1, 2, 3])
+        for checkpoint in Self.checkpoints(3) { try journal.append(checkpoint) }
+        try UploadJournal.closeIfNeeded(path)
+        let closed = try FileSystem.loadFile(path)
+        #expect(try UploadJournal.loadEnd(path).offset == 3200)
+        #expect(try load().map(\.records) == [[]])
+        try UploadJournal.closeIfNeeded(path)
+        #expect(try FileSystem.loadFile(path) == closed)
     }
 
     @Test func aJournalThatWasNotBegunIsDamaged() throws {

@@ -298,7 +298,7 @@ def wrong_requests_for_an_upload_are_refused_by_name(bench):
         # The answer was lost, and the client asks again.
         again = upload.patch(100_000, b'', is_last=True)
         expect(again.status == 200 and again.headers['upload-root'] == root, 'a complete upload: %s', again)
-        expect_problem(upload.patch(50_000, b'x'), 409, 'upload-complete', 'more than all')
+        expect_problem(upload.patch(50_000, b'x'), 409, 'completed-upload', 'more than all')
         expect(upload.head() == (100_000, True, root), 'a complete upload stands at %s', upload.head())
 
         too_long = Resumable(daemon, [('Upload-Length', '10')])

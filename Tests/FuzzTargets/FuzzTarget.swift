@@ -15,9 +15,9 @@ import ShardPlanner
 package enum FuzzTarget: String, CaseIterable, Sendable {
     case multipart
     case contentType = "content-type"
-    case car, cbor, cid, command
+    case car, cbor, cid, command, dag
     case dagPB = "dag-pb"
-    case journal, options
+    case fields, journal, options
     case peerID = "peer-id"
     case receipt, records, snapshot
     case unixFS = "unixfs"
@@ -31,7 +31,9 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .cbor: Self.cbor(bytes)
         case .cid: Self.cid(bytes)
         case .command: Self.command(bytes)
+        case .dag: Self.dag(bytes)
         case .dagPB: Self.dagPB(bytes)
+        case .fields: Self.fields(bytes)
         case .journal: Self.journal(bytes)
         case .options: Self.options(bytes)
         case .peerID: Self.peerID(bytes)
@@ -104,7 +106,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
                         }
                     }
                 }
-                reader = UploadReader(boundary: boundary, limits: limits, resuming: reader.state)
+                reader = UploadReader(
+                    boundary: boundary, limits: limits, resuming: kept(reader.state, piece))
             }
             try reader.finish()
             flush()
@@ -117,6 +120,17 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         return events
     }
 
+    /// A state as it comes out of a journal; for pieces of some lengths only, since that takes long.
+    private static func kept<State: Codable>(_ state: State, _ piece: ArraySlice<UInt8>) -> State {
+        guard piece.count % 8 == 1 else { return state }
+        do {
+            return try JSONDecoder().decode(State.self, from: JSONEncoder().encode(state))
+        } catch {
+            preconditionFailure("\(state) cannot be kept: \(error)")
+        }
+    }
+
+    /// Read in pieces, with the reader made anew from its state between them, an archive is what it is whole.
     private static func car(_ bytes: [UInt8]) {
         let whole = sections([bytes[...]])
         let cut = sections(pieces(bytes))
@@ -136,6 +150,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
                     var input = bytes
                     while let event = try reader.next(from: &input) { events.append(event) }
                 }
+                reader = CARReader(resuming: kept(reader.state, piece), pending: reader.pending)
             }
             try reader.finish()
             return (events, nil)
@@ -163,6 +178,13 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         precondition(again?.links.count == node.links.count && again?.data == node.data)
     }
 
+    private static func dag(_ bytes: [UInt8]) {
+        guard let dag = try? FuzzedDAG(bytes) else {
+            preconditionFailure("blocks cannot be hashed")
+        }
+        dag.check()
+    }
+
     private static func unixFS(_ bytes: [UInt8]) {
         guard
             let cid = try? BlockHasher(.sha2_256).cid(version: .v1, codec: .dagPB, bytes),
@@ -172,6 +194,14 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         precondition(
             !node.isFile || node.links.count == node.blockByteCounts.count
                 || node.blockByteCounts.isEmpty)
+        // Written again, it is the same node, wherever its Data stood.
+        guard let again = try? DagPBNode(decoding: bytes).encoded(),
+            let other = try? again.withUnsafeBytes({ try UnixFSNode(cid: cid, block: $0) })
+        else { preconditionFailure("a node is none once it is written again") }
+        precondition(
+            bytes[node.payload].elementsEqual(again[other.payload]) && node.type == other.type
+                && node.fileByteCount == other.fileByteCount
+                && node.blockByteCounts == other.blockByteCounts)
     }
 
     private static func cid(_ bytes: [UInt8]) {
@@ -191,22 +221,41 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         }
     }
 
-    /// What a peer answers to a shard: it proves what it says itself, or nothing.
+    private static let signer = PeerIdentity()
+
+    /// What a peer answers to a shard proves what it says itself, and that of its own words alone.
     private static func receipt(_ bytes: [UInt8]) {
         guard let receipt = try? JSONDecoder().decode(SignedReceipt.self, from: Data(bytes)),
             let shard = try? CID(receipt.shard), let upload = UploadID(receipt.upload),
-            let peer = try? PeerID(receipt.peer)
+            let storage = StorageID(receipt.storage), let peer = try? PeerID(receipt.peer)
         else { return }
-        let proved = try? receipt.verified(
-            shard: shard, upload: upload, number: receipt.number, from: peer)
-        guard let proved else { return }
-        precondition(
-            proved.peer == peer && proved.generation == receipt.generation
-                && proved.fileByteCount == receipt.fileBytes, "it proves something else")
-        let other = UploadID(high: ~upload.high, low: upload.low)
-        let foreign = try? receipt.verified(
-            shard: shard, upload: other, number: receipt.number, from: peer)
-        precondition(foreign == nil, "it counts for another upload")
+        func proved(_ receipt: SignedReceipt, _ upload: UploadID, by peer: PeerID) -> Receipt? {
+            try? receipt.verified(shard: shard, upload: upload, number: receipt.number, from: peer)
+        }
+        // Whoever signed it.
+        if let found = proved(receipt, upload, by: peer) {
+            precondition(
+                found.peer == peer && found.generation == receipt.generation
+                    && found.fileByteCount == receipt.fileBytes, "it proves something else")
+        }
+        // As another peer signs it.
+        let said = Receipt(
+            peer: signer.peer, storageID: storage, generation: receipt.generation,
+            fileByteCount: receipt.fileBytes)
+        do {
+            let signed = try SignedReceipt(
+                said, shard: shard, upload: upload, number: receipt.number, identity: signer)
+            let read = try JSONDecoder().decode(
+                SignedReceipt.self, from: JSONEncoder().encode(signed))
+            let isPossible = said.generation >= 0 && said.fileByteCount >= 0
+            let found = proved(read, upload, by: signer.peer)
+            precondition(found == (isPossible ? said : nil), "\(read) proves another thing")
+            precondition(
+                proved(read, UploadID(high: ~upload.high, low: upload.low), by: signer.peer) == nil)
+            precondition(peer == signer.peer || proved(read, upload, by: peer) == nil)
+        } catch {
+            preconditionFailure("a receipt cannot be signed or read: \(error)")
+        }
     }
 
     private static func peerID(_ bytes: [UInt8]) {
@@ -215,6 +264,31 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     }
 
     // MARK: - Requests
+
+    /// Header fields of one request, a line each.
+    private static func fields(_ bytes: [UInt8]) {
+        for line in text(bytes).split(separator: "\n") {
+            let field = String(line)
+            if let count = UploadFields.byteCount(field) {
+                precondition(count >= 0 && UploadFields.byteCount("\(count)") == count)
+            }
+            precondition(!UploadFields.isTrue(field) || UploadFields.byteCount(field) == nil)
+            if let values = UploadFields.metadata(field) {
+                let again = values.map { "\($0) \(Data($1).base64EncodedString())" }
+                    .joined(separator: ",")
+                precondition(UploadFields.metadata(again) == values, "\(again) says another thing")
+            }
+            for byteCount in [0, 1, 10, Int.max] {
+                guard case .part(let range) = ByteRange(field, byteCount: byteCount) else {
+                    continue
+                }
+                precondition(
+                    !range.isEmpty && 0 <= range.lowerBound && range.upperBound <= byteCount)
+                let again = "bytes=\(range.lowerBound)-\(range.upperBound - 1)"
+                precondition(ByteRange(again, byteCount: byteCount) == .part(range))
+            }
+        }
+    }
 
     private static func options(_ bytes: [UInt8]) {
         let now = WallTime(seconds: 1_700_000_000)
@@ -269,8 +343,20 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         }
     }
 
-    /// A journal that is read to its end, and appended to, reads as before and then what was appended.
+    /// Bytes as a journal, and payloads of one, which have the checks that chance does not find.
     private static func journal(_ bytes: [UInt8]) {
+        file(bytes)
+        var framed: [UInt8] = []
+        for payload in bytes.split(separator: 0xFF, omittingEmptySubsequences: false) {
+            framed += UploadJournal.frame(Array(payload))
+        }
+        file(framed)
+        // A power cut leaves any part of the last frame.
+        file(framed.dropLast(bytes.count % 7))
+    }
+
+    /// A journal that is read to its end, and appended to, reads as before and then what was appended.
+    private static func file(_ bytes: [UInt8]) {
         let path = "/dev/shm/fuzz-\(getpid()).journal"
         do {
             try FileSystem.removeFile(path)
@@ -281,7 +367,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         guard let journal = try? UploadJournal.open(path),
             let found = try? checkpoints(of: journal)
         else { return }
-        guard (try? UploadJournal.loadOffset(path)) == found.last?.offset ?? 0 else {
+        guard (try? UploadJournal.loadEnd(path))?.offset == found.last?.offset ?? 0 else {
             preconditionFailure("the end is told in two ways")
         }
         let added = checkpoints(after: found.last)
@@ -291,6 +377,9 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
             let all = try checkpoints(of: again)
             precondition(again.opening == journal.opening, "another upload was opened")
             precondition(all == found + added, "after \(found) and \(added) it reads \(all)")
+            try UploadJournal.closeIfNeeded(path)
+            let end = try UploadJournal.loadEnd(path)
+            precondition(end.offset == added.last?.offset && end.opening == journal.opening)
         } catch {
             preconditionFailure("what was read to its end takes no more: \(error)")
         }

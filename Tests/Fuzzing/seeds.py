@@ -22,6 +22,17 @@ OPTIONS = [
     'preserve-mode=1&mtime=12&mtime-nsecs=5&mode=0644&stream-channels=false&shard=false&format=car',
     'format=multipart&chunker=size-1000&name=n', 'filename=a%2Fb%20c&raw-leaves=false&format=raw']
 
+FIELDS = [
+    '?1', ' ?1;a=b', '12', '9223372036854775807', 'bytes=0-9', 'bytes=-5', 'bytes=3-', 'bytes=0-1,3-4', 'filename Zg==,empty,binary /w==',
+    'filename Zg==\nbytes=1-2\n007 ; x']
+
+# As FuzzedDAG reads them: kind, links (how far back, length of the name, name, size), length, bytes.
+LEAVES = b'\0\0\3abc' b'\0\0\2de' b'\5\0\2fg'
+DAGS = [
+    LEAVES + b'\5\3\2\0\0\1\0\0\0\0\0\0', LEAVES + b'\5\2\1\0\0\0\0\0\1h',
+    LEAVES + b'\3\2\2\1a\0\0\1b\0\0' b'\3\2\0\1d\0\1\1e\0\0', LEAVES + b'\1\2\0\0\0\1\0\0\1x',
+    LEAVES + b'\x0c\1\0\3' b'0Aa' b'\0\1\1', LEAVES + b'\2\1\0\0\0\6\x08\2\x18\2\x20\2']
+
 # A receipt whose signature holds; by ingestd, since nobody else signs them.
 RECEIPT = (
     b'{"peer":"12D3KooWA4upjScehsNjCbAYpd3KKo3gXHKgj2PA5QCCUvLi455D","storage":"00000000000000030000000000000004","number":5,'
@@ -79,6 +90,15 @@ def seeds():
         yield 'content-type', text.encode()
     for text in OPTIONS:
         yield 'options', text.encode()
+    for text in FIELDS:
+        yield 'fields', text.encode()
+    for recipe in DAGS:
+        yield 'dag', recipe
+    # Payloads of journals: the format and what opened it, then offset, content, drop, tail, rest, reader, records.
+    checkpoint = bytes([10, 10, 0, 3]) + b'abc' + bytes([2]) + b'de' + bytes([2]) + b'{}' + bytes([0])
+    yield 'journal', b'\1{}'
+    yield 'journal', b'\1{}\xff' + checkpoint
+    yield 'journal', b'\1{}\xff' + checkpoint + b'\xff' + bytes([12, 12, 2, 1]) + b'f' + bytes([0, 0, 0])
     # Begin file `a`, a leaf, its end; a directory with mode and time; a symlink.
     cid = bytes.fromhex('01551220' + '11' * 32)
     records = [

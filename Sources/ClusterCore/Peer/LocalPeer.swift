@@ -285,7 +285,10 @@ package final class LocalPeer: Sendable {
         for (upload, record) in zip(uploads, records) {
             switch record?.phase {
             case .open where record?.options.coordinator == id: open.append(upload)
-            case .committed: break
+            case .committed:
+                try await workers.run { [path = journals.path(of: upload)] in
+                    try UploadJournal.closeIfNeeded(path)
+                }
             default: try await workers.run { [journals] in try journals.remove(upload) }
             }
         }

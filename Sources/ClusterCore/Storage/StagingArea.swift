@@ -65,6 +65,8 @@ package struct StagingArea: Sendable {
 
     /// Makes the names of an upload's files durable.
     package func synchronize(upload: String) throws {
+        // An upload all of whose shards were sealed by an earlier process may have none.
+        guard try FileSystem.loadStatus(folder(upload)) != nil else { return }
         try FileSystem.synchronizeDirectory(folder(upload))
         try FileSystem.synchronizeDirectory(directory)
     }

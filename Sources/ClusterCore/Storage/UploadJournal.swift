@@ -92,12 +92,22 @@ package final class UploadJournal: @unchecked Sendable {
         try open(path, for: .update)
     }
 
-    /// Bytes of the upload that were acknowledged last.
-    package static func loadOffset(_ path: String) throws -> Int {
+    /// What opened the upload, and how many of its bytes were acknowledged last.
+    package static func loadEnd(_ path: String) throws -> (opening: [UInt8], offset: Int) {
         let journal = try open(path, for: .read)
         var offset = 0
         while let checkpoint = try journal.nextWhole() { offset = checkpoint.offset }
-        return offset
+        return (journal.opening, offset)
+    }
+
+    /// Does what `close` does, where a process has ended between the upload and that.
+    package static func closeIfNeeded(_ path: String) throws {
+        let journal = try open(path)
+        var (count, offset) = (0, 0)
+        while let checkpoint = try journal.next() {
+            (count, offset) = (count + 1, checkpoint.offset)
+        }
+        if count > 1 { try journal.close(offset: offset) }
     }
 
     /// The next checkpoint, with its whole tail; `nil` at the end, where what a cut write has left is cut
@@ -117,9 +127,18 @@ package final class UploadJournal: @unchecked Sendable {
             0, lastContentEnd - (checkpoint.contentByteCount - checkpoint.tail.count))
         let shared = min(overlap, lastTailByteCount, checkpoint.tail.count)
         let added = Array(checkpoint.tail.dropFirst(shared))
-        try append(frame: Self.encode(checkpoint, drop: lastTailByteCount - shared, adding: added))
-        try file.synchronizeData()
-        wasteByteCount += lastTailByteCount - shared
+        let drop = lastTailByteCount - shared
+        let former = end
+        do {
+            try append(frame: Self.encode(checkpoint, drop: drop, adding: added))
+            try file.synchronizeData()
+        } catch {
+            // It could be read all the same, and be taken for durable.
+            end = former
+            try file.truncate(to: former)
+            throw error
+        }
+        wasteByteCount += drop
         note(checkpoint)
         if wasteByteCount > Self.wasteByteLimit, wasteByteCount > end / 2 {
             try rewrite()
@@ -167,9 +186,11 @@ package final class UploadJournal: @unchecked Sendable {
 
     private func nextWhole() throws -> UploadCheckpoint? {
         guard let (frame, next) = try Self.nextFrame(of: file, path, at: end) else { return nil }
-        guard let checkpoint = Self.decode(frame, after: &tail) else {
+        let former = tail.count
+        guard let (checkpoint, kept) = Self.decode(frame, after: &tail) else {
             throw UploadJournalError.damaged(path: path, offset: end)
         }
+        wasteByteCount += former - kept
         end = next
         note(checkpoint)
         return checkpoint
@@ -181,18 +202,16 @@ package final class UploadJournal: @unchecked Sendable {
     }
 
     private func append(frame payload: [UInt8]) throws {
-        let bytes = Self.head(of: payload) + payload
+        let bytes = Self.frame(payload)
         try file.writeAll(bytes, at: end)
         end += bytes.count
     }
 
-    private static func head(of payload: [UInt8]) -> [UInt8] {
+    /// A payload as it is in the file.
+    package static func frame(_ payload: [UInt8]) -> [UInt8] {
         let length = littleEndian(UInt32(payload.count))
-        return length + check(length) + littleEndian(XXH64.hash(payload))
-    }
-
-    private static func check(_ length: [UInt8]) -> [UInt8] {
-        littleEndian(UInt32(truncatingIfNeeded: XXH64.hash(length)))
+        let check = littleEndian(UInt32(truncatingIfNeeded: XXH64.hash(length)))
+        return length + check + littleEndian(XXH64.hash(payload)) + payload
     }
 
     private static func littleEndian<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {
@@ -201,29 +220,48 @@ package final class UploadJournal: @unchecked Sendable {
 
     /// The payload of the frame at `start`, and where it ends; `nil` when there is none that is whole.
     ///
-    /// - Throws: `damaged` when what is not whole cannot be a last frame that was cut.
+    /// - Throws: `damaged` when another frame follows what is not whole: then it is no last one that was cut.
     private static func nextFrame(
         of file: FileDescriptor, _ path: String, at start: Int
     ) throws -> (payload: [UInt8], end: Int)? {
-        let left = try file.loadByteCount() - start
-        guard left >= headByteCount else { return nil }
-        let head = try file.readAll(count: headByteCount, at: start)
-        let damaged = UploadJournalError.damaged(path: path, offset: start)
-        guard check(Array(head[..<4])) == Array(head[4..<8]) else {
-            // Space that was given to the file, and then not written, is zero.
-            guard try file.readAll(count: left, at: start).allSatisfy({ $0 == 0 }) else {
-                throw damaged
+        let fileEnd = try file.loadByteCount()
+        if let payload = try wholePayload(of: file, at: start, fileEnd) {
+            return (payload, start + headByteCount + payload.count)
+        }
+        // The disk may have written any part of a last frame before the power went.
+        var next = start + 1
+        while next + headByteCount <= fileEnd {
+            let piece = try file.readAll(count: min(1 << 20, fileEnd - next), at: next)
+            for offset in 0...piece.count - headByteCount where isHead(piece, at: offset) {
+                guard try wholePayload(of: file, at: next + offset, fileEnd) == nil else {
+                    throw UploadJournalError.damaged(path: path, offset: start)
+                }
             }
-            return nil
+            next += piece.count - headByteCount + 1
         }
+        return nil
+    }
+
+    private static func wholePayload(
+        of file: FileDescriptor, at start: Int, _ fileEnd: Int
+    ) throws -> [UInt8]? {
+        guard fileEnd - start >= headByteCount else { return nil }
+        let head = try file.readAll(count: headByteCount, at: start)
+        guard isHead(head, at: 0) else { return nil }
         let count = head[..<4].reversed().reduce(0) { $0 << 8 | Int($1) }
-        guard left >= headByteCount + count else { return nil }
+        guard fileEnd - start >= headByteCount + count else { return nil }
         let payload = try file.readAll(count: count, at: start + headByteCount)
-        guard littleEndian(XXH64.hash(payload)) == Array(head[8...]) else {
-            guard left == headByteCount + count else { throw damaged }
-            return nil
+        return littleEndian(XXH64.hash(payload)) == Array(head[8...]) ? payload : nil
+    }
+
+    /// Whether a frame may start there: a length, and the check of it.
+    private static func isHead(_ bytes: [UInt8], at offset: Int) -> Bool {
+        bytes.withUnsafeBytes { bytes in
+            var hash = XXH64()
+            hash.update(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + 4]))
+            return UInt32(truncatingIfNeeded: hash.finish()).littleEndian
+                == bytes.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self)
         }
-        return (payload, start + headByteCount + count)
     }
 
     private static func encode(
@@ -240,7 +278,10 @@ package final class UploadJournal: @unchecked Sendable {
     }
 
     /// - Parameter tail: That of the checkpoint before; becomes that of this one.
-    private static func decode(_ bytes: [UInt8], after tail: inout [UInt8]) -> UploadCheckpoint? {
+    /// - Returns: The checkpoint, and how much of the former tail is in its own.
+    private static func decode(
+        _ bytes: [UInt8], after tail: inout [UInt8]
+    ) -> (UploadCheckpoint, kept: Int)? {
         bytes.withUnsafeBytes { bytes in
             var cursor = ByteCursor(bytes)
             guard let offset = try? cursor.count(), let contentByteCount = try? cursor.count(),
@@ -249,10 +290,12 @@ package final class UploadJournal: @unchecked Sendable {
                 let records = try? cursor.run(), cursor.isAtEnd
             else { return nil }
             tail.removeFirst(drop)
+            let kept = tail.count
             tail.append(contentsOf: added)
-            return UploadCheckpoint(
+            let checkpoint = UploadCheckpoint(
                 offset: offset, contentByteCount: contentByteCount, records: records,
                 reader: reader, tail: tail, rest: rest)
+            return (checkpoint, kept)
         }
     }
 

@@ -20,7 +20,7 @@ package struct SignedReceipt: Codable, Sendable {
         case fileBytes = "file_bytes"
     }
 
-    init(
+    package init(
         _ receipt: Receipt, shard: CID, upload: UploadID, number: Int, identity: PeerIdentity
     ) throws {
         self.shard = shard.description

@@ -89,13 +89,19 @@ package enum ErrorCode: String, CaseIterable, Sendable {
 
     /// The `type` of RFC 9457.
     package var type: String {
+        registeredName.map { "https://iana.org/assignments/http-problem-types#\($0)" }
+            ?? "urn:ingestd:error:\(rawValue)"
+    }
+
+    /// Whether *Resumable Uploads for HTTP* registers the type.
+    package var isRegistered: Bool { registeredName != nil }
+
+    private var registeredName: String? {
         switch self {
-        // Those that *Resumable Uploads for HTTP* registers.
-        case .offsetMismatch:
-            "https://iana.org/assignments/http-problem-types#mismatching-upload-offset"
-        case .lengthMismatch:
-            "https://iana.org/assignments/http-problem-types#inconsistent-upload-length"
-        default: "urn:ingestd:error:\(rawValue)"
+        case .offsetMismatch: "mismatching-upload-offset"
+        case .lengthMismatch: "inconsistent-upload-length"
+        case .uploadComplete: "completed-upload"
+        default: nil
         }
     }
 

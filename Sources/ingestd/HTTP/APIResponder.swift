@@ -51,6 +51,7 @@ struct APIResponder: HTTPResponder {
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
         let start = ContinuousClock.now
+        let request = Self.overridden(request)
         let requestID = Self.requestID(request.headers[.requestID])
         var route: Route?
         var response: Response
@@ -70,6 +71,9 @@ struct APIResponder: HTTPResponder {
                 requestID: requestID)
         }
         response.headers[.requestID] = requestID
+        for field in UploadDialect.tusFields(for: request, status: response.status) {
+            response.headers[field.name] = field.value
+        }
         if request.method == .head { Self.removeBody(of: &response) }
         let elapsed = (ContinuousClock.now - start).components
         metrics.answered(
@@ -134,21 +138,23 @@ struct APIResponder: HTTPResponder {
     }
 
     /// Answers a request for an upload that another peer has passed on.
-    func respond(toForwarded request: Request, upload id: String, context: APIContext) async
-        -> Response
-    {
+    func respond(
+        toForwarded request: Request, _ target: RequestTarget, context: APIContext
+    ) async -> Response {
         do {
-            switch request.method {
-            case .patch: return try await resumable.append(request, id, context)
-            case .delete: return try await resumable.abort(request, id, context)
-            case .head:
+            switch Route.match(request.method, target.path).route {
+            case .openUpload: return try await resumable.open(request, target, context)
+            case .appendToUpload(let id): return try await resumable.append(request, id, context)
+            case .abortUpload(let id): return try await resumable.abort(request, id, context)
+            case .upload(let id) where request.method == .head:
                 return try await resumable.describe(request, id, context)
             default:
                 throw Problem(.methodNotAllowed, "peers pass on what is done to uploads alone")
             }
         } catch {
+            let path = target.path.map { String(decoding: $0, as: UTF8.self) }
             var response = failure(
-                error, dialect: .cluster, path: APIPath.upload(id),
+                error, dialect: .cluster, path: "/" + path.joined(separator: "/"),
                 requestID: Self.requestID(request.headers[.requestID]))
             if request.method == .head { Self.removeBody(of: &response) }
             return response
@@ -198,6 +204,16 @@ struct APIResponder: HTTPResponder {
         return try RequestTarget(request.head.path ?? "")
     }
 
+    /// Clients of tus may have to say `POST` where they mean another method.
+    private static func overridden(_ request: Request) -> Request {
+        guard request.method == .post, request.headers[.tusResumable] != nil,
+            let text = request.headers[.methodOverride], let method = HTTPRequest.Method(text)
+        else { return request }
+        var head = request.head
+        head.method = method
+        return Request(head: head, body: request.body)
+    }
+
     private static func route(
         _ method: HTTPRequest.Method, _ target: RequestTarget
     ) throws -> Route {
@@ -208,7 +224,10 @@ struct APIResponder: HTTPResponder {
                 .pathUnknown, "there is nothing at this path; GET /id tells who answers here")
         }
         let allowed = match.allowedMethods.map(\.rawValue).joined(separator: ", ")
-        throw Problem(.methodNotAllowed, "\(method.rawValue) is not possible here; use \(allowed)")
+        var problem = Problem(
+            .methodNotAllowed, "\(method.rawValue) is not possible here; use \(allowed)")
+        problem.allowedMethods = allowed
+        throw problem
     }
 
     private func authorize(_ request: Request, for route: Route) throws {
@@ -305,8 +324,9 @@ struct APIResponder: HTTPResponder {
         if let count = problem.rangeByteCount {
             response.headers[.contentRange] = "bytes */\(count)"
         }
+        response.headers[.allow] = problem.allowedMethods
+        if problem.code.isRegistered { response.headers[.contentType] = APIField.problem }
         if let offsets = problem.uploadOffsets {
-            response.headers[.contentType] = APIField.problem
             response.headers[.uploadOffset] = "\(offsets.expected)"
             response.headers[.uploadComplete] = "?0"
         }

@@ -119,36 +119,15 @@ struct RangeSelection {
     /// - Throws: A 416 for a range that begins behind the end.
     init(_ field: String?, byteCount: Int) throws {
         self.byteCount = byteCount
-        guard let field, field.hasPrefix("bytes="), !field.contains(",") else {
-            range = 0..<byteCount
-            isPartial = false
-            return
-        }
-        let parts = field.dropFirst(6).split(separator: "-", omittingEmptySubsequences: false)
-        let first = parts.first.flatMap { Int($0) }
-        let last = parts.count == 2 ? Int(parts[1]) : nil
-        let isWellFormed =
-            parts.count == 2 && (first != nil || parts[0].isEmpty)
-            && (last != nil || parts[1].isEmpty) && (first != nil || last != nil)
-        guard isWellFormed else {
-            range = 0..<byteCount
-            isPartial = false
-            return
-        }
-        let selected: Range<Int> =
-            if let first {
-                first..<max(first, min(byteCount, (last ?? byteCount - 1).addingSaturated(1)))
-            } else {
-                max(0, byteCount - (last ?? 0))..<byteCount
-            }
-        guard !selected.isEmpty, selected.upperBound <= byteCount else {
+        switch ByteRange(field, byteCount: byteCount) {
+        case .all: (range, isPartial) = (0..<byteCount, false)
+        case .part(let part): (range, isPartial) = (part, true)
+        case .unsatisfiable:
             throw Problem(
                 .rangeNotSatisfiable,
-                "range '\(field.prefix(60))' is outside the \(byteCount) bytes there are",
+                "range '\(field?.prefix(60) ?? "")' is outside the \(byteCount) bytes there are",
                 rangeByteCount: byteCount)
         }
-        range = selected
-        isPartial = true
     }
 
     var status: HTTPResponse.Status { isPartial ? .partialContent : .ok }
@@ -160,12 +139,5 @@ struct RangeSelection {
                 "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(byteCount)"
         }
         return headers
-    }
-}
-
-extension Int {
-    fileprivate func addingSaturated(_ other: Int) -> Int {
-        let (sum, overflow) = addingReportingOverflow(other)
-        return overflow ? .max : sum
     }
 }

@@ -18,6 +18,8 @@ struct Problem: Error, Sendable {
     var retryAfterSeconds: Int?
     /// How many bytes there are, when the range asked for is outside of them.
     var rangeByteCount: Int?
+    /// What `Allow` says.
+    var allowedMethods: String?
     /// Where the upload stands, and where the client believes it to stand.
     var uploadOffsets: (expected: Int, provided: Int)?
 

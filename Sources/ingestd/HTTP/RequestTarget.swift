@@ -46,6 +46,16 @@ struct RequestTarget: Sendable {
         query = String(decoding: bytes[queryStart...].dropFirst(), as: UTF8.self)
     }
 
+    private init(path: [[UInt8]], query: String) {
+        self.path = path
+        self.query = query
+    }
+
+    /// The same without the first components.
+    func dropping(_ count: Int) -> RequestTarget {
+        RequestTarget(path: Array(path.dropFirst(count)), query: query)
+    }
+
     private static func decode(_ bytes: ArraySlice<UInt8>) throws(Malformation) -> [UInt8] {
         guard let decoded = PercentCoding.decode(bytes, plusIsSpace: false) else {
             throw .percentEncoding

@@ -19,6 +19,8 @@ extension HTTPField.Name {
     static let uploadMetadata = HTTPField.Name("Upload-Metadata")!
     static let uploadDeferLength = HTTPField.Name("Upload-Defer-Length")!
     static let uploadExpires = HTTPField.Name("Upload-Expires")!
+    static let acceptPatch = HTTPField.Name("Accept-Patch")!
+    static let methodOverride = HTTPField.Name("X-HTTP-Method-Override")!
     static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
 }
 
@@ -42,6 +44,14 @@ enum UploadDialect {
                 .protocolVersion,
                 "tus \(version.prefix(20)) is not spoken here; use \(Self.tusVersion)")
         }
+    }
+
+    /// What tus wants of every answer, also of an error.
+    static func tusFields(for request: Request, status: HTTPResponse.Status) -> HTTPFields {
+        guard request.headers[.tusResumable] != nil else { return [:] }
+        var fields: HTTPFields = [.tusResumable: tusVersion]
+        if status == .preconditionFailed { fields[.tusVersion] = tusVersion }
+        return fields
     }
 
     /// What the bytes of a `PATCH` are sent as.
@@ -76,6 +86,7 @@ enum UploadDialect {
         [
             .uploadLimit: limitText(lease), .tusResumable: tusVersion, .tusVersion: tusVersion,
             .tusExtension: tusExtensions,
+            .acceptPatch: [draft, tus].map(\.patchType).joined(separator: ", "),
         ]
     }
 
@@ -92,6 +103,7 @@ enum UploadDialect {
         case .tus:
             fields[.tusResumable] = Self.tusVersion
             if progress.length == nil { fields[.uploadDeferLength] = "1" }
+            fields[.uploadMetadata] = progress.metadata
             fields[.uploadExpires] = Self.httpDate(
                 Date(timeIntervalSinceNow: Double(lease)))
         }
@@ -99,12 +111,15 @@ enum UploadDialect {
     }
 
     /// What is said of a complete upload.
-    func fields(completedWith root: String, length: Int, lease: Int64) -> HTTPFields {
+    func fields(_ upload: CompleteUpload, lease: Int64) -> HTTPFields {
         var fields: HTTPFields = [
-            .uploadRoot: root, .uploadOffset: "\(length)", .uploadLength: "\(length)",
+            .uploadRoot: "\(upload.root)", .uploadOffset: "\(upload.length)",
+            .uploadLength: "\(upload.length)",
         ]
         switch self {
-        case .tus: fields[.tusResumable] = Self.tusVersion
+        case .tus:
+            fields[.tusResumable] = Self.tusVersion
+            fields[.uploadMetadata] = upload.metadata
         case .draft:
             fields[.uploadComplete] = "?1"
             fields[.uploadLimit] = Self.limitText(lease)
@@ -113,9 +128,8 @@ enum UploadDialect {
     }
 
     /// The answer to whoever has sent the last byte.
-    func response(completedWith root: String, length: Int, line: [UInt8], lease: Int64) -> Response
-    {
-        let fields = fields(completedWith: root, length: length, lease: lease)
+    func response(_ upload: CompleteUpload, line: [UInt8], lease: Int64) -> Response {
+        let fields = fields(upload, lease: lease)
         switch self {
         case .tus: return Response(status: .noContent, headers: fields)
         case .draft:
@@ -147,25 +161,27 @@ enum UploadDialect {
 
     /// The file's name, as the client tells it in this dialect.
     func filename(_ request: Request) throws -> String? {
-        self == .tus ? try Self.tusFilename(request) : nil
+        guard self == .tus, let text = request.headers[.uploadMetadata] else { return nil }
+        guard let values = UploadFields.metadata(text) else {
+            throw Problem(
+                .badRequest, "Upload-Metadata must have keys, each once, with a value in base64")
+        }
+        guard let name = values["filename"] ?? values["name"] else { return nil }
+        guard let text = String(validating: name, as: UTF8.self) else {
+            throw Problem(.badRequest, "the file's name in Upload-Metadata is not UTF-8")
+        }
+        return text
     }
 
-    /// `filename` or `name` of `Upload-Metadata`: pairs of a key and a value in base64.
-    private static func tusFilename(_ request: Request) throws -> String? {
-        guard let text = request.headers[.uploadMetadata] else { return nil }
-        var values: [String: String] = [:]
-        for pair in text.split(separator: ",") {
-            let words = pair.split(separator: " ")
-            guard let key = words.first else { continue }
-            guard words.count <= 2,
-                let data = Data(base64Encoded: String(words.dropFirst().first ?? "")),
-                let value = String(validating: data, as: UTF8.self)
-            else {
-                throw Problem(
-                    .badRequest, "Upload-Metadata must have keys, each with a value in base64")
-            }
-            values[String(key)] = value
+    /// - Throws: Unless a client of tus that opens an upload says its length, or that it will.
+    func checkOpening(_ request: Request) throws {
+        guard self == .tus else { return }
+        let isDeferred = request.headers[.uploadDeferLength]
+        guard isDeferred == nil || isDeferred == "1",
+            (isDeferred == nil) == (request.headers[.uploadLength] != nil)
+        else {
+            throw Problem(
+                .badRequest, "say Upload-Length, or Upload-Defer-Length: 1, and not both")
         }
-        return values["filename"] ?? values["name"]
     }
 }

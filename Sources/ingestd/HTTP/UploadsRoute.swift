@@ -25,6 +25,7 @@ struct UploadsRoute: Sendable {
         _ request: Request, _ target: RequestTarget, _ context: APIContext
     ) async throws -> Response {
         let dialect = try UploadDialect(request)
+        try dialect.checkOpening(request)
         var opening = try opening(request, target, dialect)
         let given = try Self.idempotentID(request)
         try await maker.checkLog()
@@ -32,40 +33,66 @@ struct UploadsRoute: Sendable {
         let isAppending =
             Self.hasContent(request) || isLast || dialect == .tus && opening.length == 0
         var isKnown = false
-        if let given { isKnown = try await isOpened(given) }
-        if let given, isKnown, !isAppending { return created(given) }
+        if let given, try await isOpened(given) {
+            isKnown = true
+            if let answer = try await elsewhere(given, request, context) { return answer }
+            if !isAppending {
+                return try await created(given, standing(given, dialect, endsAtLength: false))
+            }
+        }
         // What is refused leaves no upload that nobody knows of.
         let slot = isAppending ? try slots.take() : nil
-        defer { withExtendedLifetime(slot) {} }
         // What cannot fit is refused before its first byte.
         opening.length = try Self.totalLength(request, at: 0, isLast: isLast)
         let id: UploadID
         if let given, isKnown {
             // Its first request did not come to its end, or the answer to it did not.
             id = given
-            if let (length, root) = try await maker.completed(id) {
-                return completed(length: length, root: root, dialect)
-            }
+            if let upload = try await maker.completed(id) { return completed(upload, dialect) }
         } else {
             try await maker.checkRoom()
             id = try await uploads.open(opening, as: given ?? .random())
         }
-        var response: Response
-        if isAppending {
-            if dialect.knowsResumptionSupported(request) {
-                var fields = created(id).headers
-                fields[.uploadLimit] = UploadDialect.limitText(uploads.leaseSeconds)
-                context.tell(UploadDialect.resumptionSupported(fields))
-            }
-            response = try await uploads.using(id) {
-                try await append(request, context, to: $0, at: 0, isLast: isLast, dialect)
-            }
-        } else {
-            response = progressing(.init(offset: 0, length: opening.length), dialect)
+        guard isAppending else {
+            let progress = UploadResource.Progress(
+                offset: 0, length: opening.length, metadata: opening.metadata)
+            return created(id, dialect.fields(progress, lease: uploads.leaseSeconds))
         }
-        if response.status == .noContent { response.status = .created }
-        for field in created(id).headers { response.headers[field.name] = field.value }
-        return response
+        let isFound = given != nil || dialect.knowsResumptionSupported(request)
+        if dialect.knowsResumptionSupported(request) {
+            let limit = UploadDialect.limitText(uploads.leaseSeconds)
+            context.tell(
+                UploadDialect.resumptionSupported(created(id, [.uploadLimit: limit]).headers))
+        }
+        do {
+            var response = try await uploads.using(id) {
+                try await append(
+                    request, context, to: $0, at: 0, isLast: isLast, dialect, admit: { slot })
+            }
+            if response.status == .noContent { response.status = .created }
+            for field in created(id, [:]).headers { response.headers[field.name] = field.value }
+            return response
+        } catch {
+            if !isFound { await abandon(id, after: error) }
+            throw error
+        }
+    }
+
+    /// Ends an upload whose client has not been told where it is.
+    private func abandon(_ id: UploadID, after error: any Error) async {
+        do {
+            try await uploads.using(id) {
+                try await $0.abort(
+                    reason:
+                        "the request that opened it failed, and its client does not know it: \(error)"
+                )
+            }
+        } catch {
+            // It has ended already, or ends with its lease.
+            maker.log.info(
+                "an upload whose first request failed was not aborted",
+                metadata: ["upload": "\(id)", "error": "\(error)"])
+        }
     }
 
     /// Whether the same request has opened the upload before.
@@ -80,12 +107,11 @@ struct UploadsRoute: Sendable {
         return true
     }
 
-    private func created(_ id: UploadID) -> Response {
-        Response(
-            status: .created,
-            headers: [
-                .location: APIPath.upload(id.description), .uploadID: id.description,
-            ])
+    private func created(_ id: UploadID, _ fields: HTTPFields) -> Response {
+        var response = Response(status: .created, headers: fields)
+        response.headers[.location] = APIPath.upload(id.description)
+        response.headers[.uploadID] = id.description
+        return response
     }
 
     /// `PATCH /uploads/{id}`.
@@ -97,20 +123,39 @@ struct UploadsRoute: Sendable {
                 throw Problem(.mediaTypeUnsupported, "send the bytes as \(dialect.patchType)")
             }
             try Self.refuseCoding(request)
-            guard let offset = request.headers[.uploadOffset].flatMap({ Int($0) }), offset >= 0
+            guard let offset = request.headers[.uploadOffset].flatMap(UploadFields.byteCount)
             else {
                 throw Problem(
                     .badRequest,
                     "Upload-Offset must say at which byte the body goes on; HEAD tells it")
             }
-            if let (length, root) = try await maker.completed(id), offset == length {
-                return completed(length: length, root: root, dialect)
+            func again(_ upload: CompleteUpload) async throws -> Response {
+                if Self.hasContent(request) {
+                    context.acceptBody()
+                    for try await piece in request.body where piece.readableBytes > 0 {
+                        throw Problem(
+                            .uploadComplete,
+                            "upload \(id) is complete with \(offset) bytes; its root is \(upload.root)"
+                        )
+                    }
+                }
+                return completed(upload, dialect)
             }
-            let slot = try slots.take()
-            defer { withExtendedLifetime(slot) {} }
-            return try await uploads.using(id) {
-                try await append(
-                    request, context, to: $0, at: offset, isLast: Self.isLast(request), dialect)
+            if let upload = try await maker.completed(id), offset == upload.length {
+                return try await again(upload)
+            }
+            do {
+                return try await uploads.using(id) {
+                    try await append(
+                        request, context, to: $0, at: offset, isLast: Self.isLast(request), dialect,
+                        admit: { try slots.take() })
+                }
+            } catch let problem as Problem where problem.code == .uploadComplete {
+                // It has become so while this waited.
+                guard let upload = try await maker.completed(id), offset == upload.length else {
+                    throw problem
+                }
+                return try await again(upload)
             }
         }
     }
@@ -121,22 +166,32 @@ struct UploadsRoute: Sendable {
     ) async throws -> Response {
         try await here(request, text, context) { id, dialect in
             var response = Response(status: .ok)
-            let lease = uploads.leaseSeconds
-            if let (length, root) = try await maker.completed(id) {
-                response.headers = dialect.fields(
-                    completedWith: "\(root)", length: length, lease: lease)
-            } else if try await !maker.isSingleRequest(id) {
-                let (progress, root) = try await uploads.using(id) {
-                    try await $0.progress(endsAtLength: dialect == .tus)
-                }
-                response.headers =
-                    root.map {
-                        dialect.fields(
-                            completedWith: "\($0.cid)", length: progress.offset, lease: lease)
-                    } ?? dialect.fields(progress, lease: lease)
+            if try await !maker.isSingleRequest(id) {
+                response.headers = try await standing(id, dialect, endsAtLength: dialect == .tus)
             }
             response.headers[.cacheControl] = "no-store"
             return response
+        }
+    }
+
+    /// What is said of an upload, complete or not.
+    private func standing(
+        _ id: UploadID, _ dialect: UploadDialect, endsAtLength: Bool
+    ) async throws -> HTTPFields {
+        let lease = uploads.leaseSeconds
+        if let upload = try await maker.completed(id) {
+            return dialect.fields(upload, lease: lease)
+        }
+        do {
+            let (progress, root) = try await uploads.using(id) {
+                try await $0.progress(endsAtLength: endsAtLength)
+            }
+            guard let root else { return dialect.fields(progress, lease: lease) }
+            return dialect.fields(CompleteUpload(progress, root.cid), lease: lease)
+        } catch let problem as Problem where problem.code == .uploadComplete {
+            // It has become so while this waited.
+            guard let upload = try await maker.completed(id) else { throw problem }
+            return dialect.fields(upload, lease: lease)
         }
     }
 
@@ -162,11 +217,18 @@ struct UploadsRoute: Sendable {
             throw Problem(
                 .uploadNotFound, "there is no upload '\(text.prefix(64))', or it ended long ago")
         }
+        if let there = try await elsewhere(id, request, context) { return there }
+        return try await answer(id, dialect)
+    }
+
+    /// The answer of the peer that takes an upload in; `nil` when that is this one.
+    private func elsewhere(
+        _ id: UploadID, _ request: Request, _ context: APIContext
+    ) async throws -> Response? {
         guard let client = maker.client, let other = try await otherCoordinator(of: id) else {
-            return try await answer(id, dialect)
+            return nil
         }
-        let forwarded = ForwardedRequest(
-            request: request, path: APIPath.upload(id.description), context: context)
+        let forwarded = ForwardedRequest(request: request, context: context)
         return try await forwarded.send(to: other, by: client)
     }
 
@@ -183,43 +245,39 @@ struct UploadsRoute: Sendable {
 
     private func append(
         _ request: Request, _ context: APIContext, to resource: UploadResource, at offset: Int,
-        isLast: Bool, _ dialect: UploadDialect
+        isLast: Bool, _ dialect: UploadDialect, admit: @escaping @Sendable () throws -> UploadSlot?
     ) async throws -> Response {
         let length = try Self.totalLength(request, at: offset, isLast: isLast)
-        context.acceptBody()
         let body = UploadBody(request.body, isCompressed: false) { [metrics] count in
             metrics.received(count)
         }
         let tellsOffsets = dialect.knowsResumptionSupported(request)
         let (progress, root) = try await resource.append(
             body, at: offset, length: length, isLast: isLast, endsAtLength: dialect == .tus,
-            wasWhole: { await context.bodyWasWhole() },
-            acknowledged: { offset in
-                guard tellsOffsets else { return }
-                context.tell(UploadDialect.resumptionSupported([.uploadOffset: "\(offset)"]))
-            },
-            interrupt: { context.channel.close(promise: nil) })
-        guard let root else { return progressing(progress, dialect) }
+            from: UploadResource.Sender(
+                admit: admit,
+                accept: { context.acceptBody() },
+                wasWhole: { await context.bodyWasWhole() },
+                acknowledged: { offset in
+                    guard tellsOffsets else { return }
+                    context.tell(UploadDialect.resumptionSupported([.uploadOffset: "\(offset)"]))
+                },
+                interrupt: { context.channel.close(promise: nil) }))
+        guard let root else {
+            return Response(
+                status: .noContent, headers: dialect.fields(progress, lease: uploads.leaseSeconds))
+        }
         var line: [UInt8] = []
         AddedOutput.appendLine(
             name: root.path, cid: root.cid, size: root.cumulativeByteCount, to: &line)
         return dialect.response(
-            completedWith: "\(root.cid)", length: progress.offset, line: line,
-            lease: uploads.leaseSeconds)
+            CompleteUpload(progress, root.cid), line: line, lease: uploads.leaseSeconds)
     }
 
     /// An upload was complete before: the answer did not reach the client.
-    private func completed(length: Int, root: CID, _ dialect: UploadDialect) -> Response {
-        let line = Array("{\"cid\":\"\(root)\"}\n".utf8)
-        return dialect.response(
-            completedWith: "\(root)", length: length, line: line, lease: uploads.leaseSeconds)
-    }
-
-    private func progressing(
-        _ progress: UploadResource.Progress, _ dialect: UploadDialect
-    ) -> Response {
-        Response(
-            status: .noContent, headers: dialect.fields(progress, lease: uploads.leaseSeconds))
+    private func completed(_ upload: CompleteUpload, _ dialect: UploadDialect) -> Response {
+        let line = Array("{\"cid\":\"\(upload.root)\"}\n".utf8)
+        return dialect.response(upload, line: line, lease: uploads.leaseSeconds)
     }
 
     // MARK: - Opening
@@ -244,7 +302,8 @@ struct UploadsRoute: Sendable {
         }
         return UploadOpening(
             query: QueryString.encode(parameters.add.queryItems), filename: parameters.filename,
-            boundary: boundary, openedAt: now, length: try Self.length(request))
+            boundary: boundary, openedAt: now, length: try Self.length(request),
+            metadata: dialect == .tus ? request.headers[.uploadMetadata] : nil)
     }
 
     // MARK: - Header fields
@@ -271,14 +330,13 @@ struct UploadsRoute: Sendable {
             .trimmingCharacters(in: .whitespaces).lowercased()
     }
 
-    /// `Upload-Complete`, a boolean of structured fields; what is none is as if it were not there.
     private static func isLast(_ request: Request) -> Bool {
-        request.headers[.uploadComplete]?.trimmingCharacters(in: .whitespaces) == "?1"
+        request.headers[.uploadComplete].map(UploadFields.isTrue) ?? false
     }
 
     private static func length(_ request: Request) throws -> Int? {
         guard let text = request.headers[.uploadLength] else { return nil }
-        guard let length = Int(text), length >= 0 else {
+        guard let length = UploadFields.byteCount(text) else {
             throw Problem(.badRequest, "Upload-Length must be a number of bytes")
         }
         return length
@@ -306,5 +364,11 @@ struct UploadsRoute: Sendable {
         throw Problem(
             .encodingUnsupported,
             "offsets count the bytes as they are; send them without Content-Encoding '\(coding)'")
+    }
+}
+
+extension CompleteUpload {
+    fileprivate init(_ progress: UploadResource.Progress, _ root: CID) {
+        self.init(root: root, length: progress.offset, metadata: progress.metadata)
     }
 }

@@ -20,7 +20,6 @@ struct ForwardedRequest {
     ]
 
     let request: Request
-    let path: String
     let context: APIContext
 
     /// Sends it, and gives what comes back.
@@ -47,11 +46,14 @@ struct ForwardedRequest {
     private func forward(
         _ outgoing: HTTPClientRequest, to peer: PeerRecord, by client: PeerClient
     ) async throws -> PeerClient.Answer {
-        guard request.method == .patch else {
-            return try await client.forward(outgoing, path: Self.prefix + path, to: peer)
+        let path = Self.prefix + (request.head.path ?? "")
+        guard request.method == .patch || request.method == .post else {
+            return try await client.forward(outgoing, path: path, to: peer)
         }
         context.acceptBody()
-        let length = request.headers[.contentLength].flatMap { Int64($0) }
+        let isWithoutBody = request.headers[.transferEncoding] == nil
+        let length =
+            request.headers[.contentLength].flatMap { Int64($0) } ?? (isWithoutBody ? 0 : nil)
         let pieces = Pieces()
         var outgoing = outgoing
         outgoing.body = .stream(pieces, length: length.map { .known($0) } ?? .unknown)
@@ -61,7 +63,7 @@ struct ForwardedRequest {
                 group.cancelAll()
                 pieces.finish()
             }
-            return try await client.forward(outgoing, path: Self.prefix + path, to: peer)
+            return try await client.forward(outgoing, path: path, to: peer)
         }
     }
 

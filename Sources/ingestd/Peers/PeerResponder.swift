@@ -20,14 +20,14 @@ struct PeerResponder: HTTPResponder {
     /// For who wants to join.
     let info: @Sendable () -> ClusterInfo
     /// Answers requests of clients that other peers have passed on.
-    let forwarded: @Sendable (Request, _ upload: String, APIContext) async -> Response
+    let forwarded: @Sendable (Request, RequestTarget, APIContext) async -> Response
     let log: Logger
     private let proven = ProvenPeers()
 
     init(
         peer: LocalPeer, intake: ShardIntake, reader: BlockReader,
         info: @escaping @Sendable () -> ClusterInfo,
-        forwarded: @escaping @Sendable (Request, _ upload: String, APIContext) async -> Response,
+        forwarded: @escaping @Sendable (Request, RequestTarget, APIContext) async -> Response,
         log: Logger
     ) {
         self.peer = peer
@@ -74,8 +74,8 @@ struct PeerResponder: HTTPResponder {
             let index = peer.driver.position.applied
             return Response(
                 status: .ok, body: ResponseBody(byteBuffer: ByteBuffer(string: "\(index)")))
-        case (_, 4) where words[1] == "api" && words[2] == "uploads":
-            return await forwarded(request, words[3], context)
+        case (_, 3...) where words[1] == "api" && words[2] == "uploads":
+            return await forwarded(request, target.dropping(2), context)
         case (.get, 3) where words[1] == "blocks":
             let block = try await block(CID(words[2]), target)
             return Response(status: .ok, body: ResponseBody(byteBuffer: block))

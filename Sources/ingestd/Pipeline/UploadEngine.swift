@@ -20,6 +20,8 @@ struct UploadOpening: Codable, Sendable {
     var openedAt: WallTime
     /// Bytes of the whole upload, if the client has said that.
     var length: Int?
+    /// `Upload-Metadata` of tus, as it came.
+    var metadata: String?
 }
 
 /// An upload that is taken in here, with a journal from which another process can go on.
@@ -31,6 +33,7 @@ final class UploadEngine: @unchecked Sendable {
     /// and at most this old when the next bytes come.
     private static let windowDuration = Duration.seconds(5)
 
+    let opening: UploadOpening
     private let content: any ResumableContent
     private let session: UploadSession
     private let journal: UploadJournal
@@ -39,19 +42,21 @@ final class UploadEngine: @unchecked Sendable {
     private let acknowledged = Atomic<Int>(0)
     /// Bytes of the whole upload, once the client has said that.
     private(set) var length: Int?
+    /// The length that another engine would know of.
+    private var savedLength: Int?
     private var takenByteCount = 0
 
-    /// - Parameters:
-    ///   - journal: New, or read to its end by `replay`.
-    ///   - length: Bytes of the whole upload, if the client said that when it opened it.
+    /// - Parameter journal: New, or read to its end by `replay`.
     init(
-        content: any ResumableContent, session: UploadSession, journal: UploadJournal,
-        length: Int?, workers: WorkerPool, log: Logger
+        _ opening: UploadOpening, content: any ResumableContent, session: UploadSession,
+        journal: UploadJournal, workers: WorkerPool, log: Logger
     ) {
+        self.opening = opening
         self.content = content
         self.session = session
         self.journal = journal
-        self.length = length
+        length = opening.length
+        savedLength = opening.length
         self.workers = workers
         self.log = log
     }
@@ -72,6 +77,7 @@ final class UploadEngine: @unchecked Sendable {
         try await content.resume(
             reading, tail: last.tail, contentByteCount: last.contentByteCount)
         length = reading.length
+        savedLength = length
         takenByteCount = last.offset
         acknowledged.store(last.offset, ordering: .relaxed)
     }
@@ -126,7 +132,8 @@ final class UploadEngine: @unchecked Sendable {
                 lastCheckpoint = .now
             }
         }
-        if takenByteCount > offset { try await checkpoint() }
+        // A length is said once.
+        if takenByteCount > offset || length != savedLength { try await checkpoint() }
         guard interruption == nil, await wasWhole() else {
             throw UploadInterrupted(
                 offset: offset, cause: interruption.map { "\($0)" } ?? "it ended early")
@@ -176,6 +183,7 @@ final class UploadEngine: @unchecked Sendable {
             records: imported.records, reader: Array(try JSONEncoder().encode(reading)),
             tail: imported.tail, rest: rest)
         try await workers.run { [journal] in try journal.append(checkpoint) }
+        savedLength = reading.length
         acknowledged.store(takenByteCount, ordering: .relaxed)
     }
 }

@@ -9,6 +9,15 @@ import Pinset
 import PosixIO
 import ShardPlanner
 
+/// An upload whose root is visible.
+struct CompleteUpload: Sendable {
+    let root: CID
+    /// Bytes of its body.
+    let length: Int
+    /// What its client has said of it.
+    let metadata: String?
+}
+
 /// Begins uploads, and goes on with those that have a journal.
 struct UploadMaker: Sendable {
     let peer: LocalPeer
@@ -74,8 +83,8 @@ struct UploadMaker: Sendable {
         let journal = try await peer.workers.run { [path = peer.journals.path(of: id)] in
             try UploadJournal.open(path)
         }
-        let opening = try JSONDecoder().decode(UploadOpening.self, from: Data(journal.opening))
-        let engine = try await makeEngine(id, opening, journal, isResumed: true)
+        let engine = try await makeEngine(
+            id, Self.opening(journal.opening), journal, isResumed: true)
         do {
             try await engine.replay()
         } catch {
@@ -121,15 +130,27 @@ struct UploadMaker: Sendable {
         return .open(untouched: .seconds(max(0, Int64(now) - (status?.modifiedSeconds ?? 0))))
     }
 
-    /// What is known of an upload that has been complete: its length and its root.
-    func completed(_ id: UploadID) async throws -> (length: Int, root: CID)? {
+    /// What is known of an upload that has been complete.
+    func completed(_ id: UploadID) async throws -> CompleteUpload? {
         guard case .committed(let root, _) = try await record(of: id)?.phase,
             peer.journals.uploads.contains(id)
         else { return nil }
-        let length = try await peer.workers.run { [path = peer.journals.path(of: id)] in
-            try UploadJournal.loadOffset(path)
+        let end = try await peer.workers.run { [path = peer.journals.path(of: id)] in
+            try UploadJournal.loadEnd(path)
         }
-        return (length, root)
+        return CompleteUpload(
+            root: root, length: end.offset, metadata: try Self.opening(end.opening).metadata)
+    }
+
+    private static func opening(_ bytes: [UInt8]) throws -> UploadOpening {
+        try JSONDecoder().decode(UploadOpening.self, from: Data(bytes))
+    }
+
+    /// Somebody has asked for an open upload: its lease begins anew.
+    func touch(_ id: UploadID) async throws {
+        try await peer.workers.run { [path = peer.journals.path(of: id)] in
+            try FileSystem.touch(path)
+        }
     }
 
     /// Removes what an upload that has ended has left here.
@@ -177,8 +198,8 @@ struct UploadMaker: Sendable {
             isResumable: true, isResumed: isResumed, log: log, report: { _, _ in })
         do {
             return UploadEngine(
-                content: try makeContent(parameters, opening, session), session: session,
-                journal: journal, length: opening.length, workers: peer.workers, log: log)
+                opening, content: try makeContent(parameters, opening, session), session: session,
+                journal: journal, workers: peer.workers, log: log)
         } catch {
             if isResumed {
                 await session.suspend()

@@ -31,6 +31,22 @@ actor UploadResource {
     struct Progress: Sendable {
         var offset: Int
         var length: Int?
+        /// What its client has said of it.
+        var metadata: String?
+    }
+
+    /// What a request that appends is to this peer, besides its body.
+    struct Sender: Sendable {
+        /// Takes a place among the uploads under way.
+        let admit: @Sendable () throws -> UploadSlot?
+        /// The body is wanted.
+        let accept: @Sendable () -> Void
+        /// Told after the body, whether it was that, and was not cut.
+        let wasWhole: @Sendable () async -> Bool
+        /// Told offsets while the body goes on.
+        let acknowledged: @Sendable (Int) -> Void
+        /// Ends the body.
+        let interrupt: @Sendable () -> Void
     }
 
     /// Waits for its turn; an append under way is ended first, and what it got is acknowledged.
@@ -42,17 +58,17 @@ actor UploadResource {
     ) async throws -> (progress: Progress, root: ImportedEntry?) {
         try await exclusively {
             let engine = try await loaded()
-            let progress = Progress(offset: engine.offset, length: engine.length)
-            guard endsAtLength, engine.length == engine.offset else { return (progress, nil) }
-            do {
-                let root = try await engine.finish()
-                self.engine = nil
-                return (progress, root)
-            } catch {
-                await giveUp(after: error)
-                throw error
+            try await maker.touch(id)
+            let task = Task {
+                endsAtLength && engine.length == engine.offset ? try await engine.finish() : nil
             }
+            let root = try await root(of: task)
+            return (progress(of: engine), root)
         }
+    }
+
+    private func progress(of engine: UploadEngine) -> Progress {
+        Progress(offset: engine.offset, length: engine.length, metadata: engine.opening.metadata)
     }
 
     /// Appends a body at an offset.
@@ -61,40 +77,52 @@ actor UploadResource {
     ///   - offset: Where the client believes the upload to stand.
     ///   - isLast: Nothing follows; the root is made visible.
     ///   - endsAtLength: So it is when all bytes are here.
-    ///   - wasWhole: Told after the body, whether it was that, and was not cut.
-    ///   - acknowledged: Told offsets while the body goes on.
-    ///   - interrupt: Ends the body.
     /// - Returns: Where the upload stands now, and its root if it is complete.
     func append(
         _ body: UploadBody, at offset: Int, length: Int?, isLast: Bool, endsAtLength: Bool,
-        wasWhole: @escaping @Sendable () async -> Bool,
-        acknowledged: @escaping @Sendable (Int) -> Void, interrupt: @escaping @Sendable () -> Void
+        from sender: Sender
     ) async throws -> (progress: Progress, root: ImportedEntry?) {
         try await exclusively {
+            // The request before has given its own back.
+            let slot = try sender.admit()
+            defer { withExtendedLifetime(slot) {} }
             let engine = try await loaded()
             guard engine.offset == offset else {
                 throw Problem(.offsetMismatch, at: engine.offset, insteadOf: offset)
             }
             if let length { try engine.announce(length: length) }
-            self.interrupt = interrupt
-            defer { self.interrupt = nil }
+            sender.accept()
+            interrupt = sender.interrupt
+            // Those who came before there was anything to end.
+            if !waiting.isEmpty { sender.interrupt() }
             nonisolated(unsafe) let body = body
-            // A task of its own: what it does is not to be cancelled in the middle.
             let task = Task {
-                try await engine.append(body, wasWhole: wasWhole, acknowledged: acknowledged)
+                defer { self.interrupt = nil }
+                try await engine.append(
+                    body, wasWhole: sender.wasWhole, acknowledged: sender.acknowledged)
+                // Whoever comes now waits for the root.
+                self.interrupt = nil
                 let isEnd = isLast || endsAtLength && engine.length == engine.offset
                 return isEnd ? try await engine.finish() : nil
             }
-            let root: ImportedEntry?
-            do {
-                root = try await task.value
-            } catch {
-                await giveUp(after: error)
-                throw error
-            }
-            let progress = Progress(offset: engine.offset, length: engine.length)
-            if root != nil { self.engine = nil }
-            return (progress, root)
+            let root = try await root(of: task)
+            return (progress(of: engine), root)
+        }
+    }
+
+    /// Waits for what is done to the engine, in a task of its own: it is not to be cancelled in the middle.
+    ///
+    /// - Returns: The root, if there is one now; the engine is of no more use then.
+    private func root(
+        of task: Task<ImportedEntry?, any Error>
+    ) async throws -> ImportedEntry? {
+        do {
+            let root = try await task.value
+            if root != nil { engine = nil }
+            return root
+        } catch {
+            await giveUp(after: error)
+            throw error
         }
     }
 
