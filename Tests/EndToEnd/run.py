@@ -33,6 +33,7 @@ import checks_readme
 import checks_removal
 import checks_resume
 import checks_resume_client
+import checks_resume_protocol
 import checks_soak
 import checks_space
 import checks_upload
@@ -41,7 +42,7 @@ import checks_voters
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CHECKS = [
     check for module in (
-        checks_acceptance, checks_readme, checks_upload, checks_resume, checks_resume_client, checks_reading, checks_space, checks_removal, checks_lifecycle, checks_disk,
+        checks_acceptance, checks_readme, checks_upload, checks_resume, checks_resume_protocol, checks_resume_client, checks_reading, checks_space, checks_removal, checks_lifecycle, checks_disk,
         checks_client, checks_cluster, checks_load, checks_machines, checks_voters, checks_soak)
     for check in module.CHECKS]
 

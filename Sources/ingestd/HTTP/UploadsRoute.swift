@@ -78,15 +78,16 @@ struct UploadsRoute: Sendable {
         }
     }
 
-    /// Ends an upload whose client has not been told where it is.
+    /// Ends an upload whose client has not been told where it is; the request may be gone already.
     private func abandon(_ id: UploadID, after error: any Error) async {
-        do {
+        let task = Task {
             try await uploads.using(id) {
                 try await $0.abort(
-                    reason:
-                        "the request that opened it failed, and its client does not know it: \(error)"
-                )
+                    reason: "its client was not told where it is, and failed: \(error)")
             }
+        }
+        do {
+            try await task.value
         } catch {
             // It has ended already, or ends with its lease.
             maker.log.info(
