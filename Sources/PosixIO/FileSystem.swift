@@ -98,11 +98,6 @@ package enum FileSystem {
         }
     }
 
-    /// Says that a file was changed now; what is in it stays, and a power cut may take the time back.
-    package static func touch(_ path: String) throws(IOError) {
-        guard utimensat(AT_FDCWD, path, nil, 0) == 0 else { throw IOError.current("touch", path) }
-    }
-
     /// Gives a file another name in the same file system, replacing what has it.
     ///
     /// Survives a power cut only after `synchronizeDirectory` of the new name's directory.

@@ -524,6 +524,8 @@ def an_abandoned_upload_gives_its_space_back(bench):
         expect(upload.patch(0, random_bytes('abandoned', 3 * MIB)).status == 204, 'a piece is not taken')
         expect(daemon.storage()['reserved_bytes'] > 0, 'nothing is reserved')
         expect_metrics(daemon, open=1, abandoned_total=0)
+        left = int(re.search('max-age=([0-9]+)', daemon.api.request('HEAD', upload.path).headers['upload-limit'])[1])
+        expect(left <= 2, 'it is said to stay for %d s', left)
         eventually(lambda: daemon.api.request('HEAD', upload.path).status == 410, 'it is never aborted')
         eventually(lambda: not daemon.storage()['reserved_bytes'], 'its space stays reserved')
         for place in 'uploads', 'staging', 'received':

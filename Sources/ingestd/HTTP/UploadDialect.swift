@@ -111,7 +111,7 @@ enum UploadDialect {
     }
 
     /// What is said of a complete upload.
-    func fields(_ upload: CompleteUpload, lease: Int64) -> HTTPFields {
+    func fields(_ upload: CompleteUpload) -> HTTPFields {
         var fields: HTTPFields = [
             .uploadRoot: "\(upload.root)", .uploadOffset: "\(upload.length)",
             .uploadLength: "\(upload.length)",
@@ -120,16 +120,14 @@ enum UploadDialect {
         case .tus:
             fields[.tusResumable] = Self.tusVersion
             fields[.uploadMetadata] = upload.metadata
-        case .draft:
-            fields[.uploadComplete] = "?1"
-            fields[.uploadLimit] = Self.limitText(lease)
+        case .draft: fields[.uploadComplete] = "?1"
         }
         return fields
     }
 
     /// The answer to whoever has sent the last byte.
-    func response(_ upload: CompleteUpload, line: [UInt8], lease: Int64) -> Response {
-        let fields = fields(upload, lease: lease)
+    func response(_ upload: CompleteUpload, line: [UInt8]) -> Response {
+        let fields = fields(upload)
         switch self {
         case .tus: return Response(status: .noContent, headers: fields)
         case .draft:

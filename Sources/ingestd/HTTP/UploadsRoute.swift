@@ -175,24 +175,31 @@ struct UploadsRoute: Sendable {
         }
     }
 
+    /// What is said of an upload that is not complete: its lease began when something was sent last.
+    private func fields(
+        _ id: UploadID, _ progress: UploadResource.Progress, _ dialect: UploadDialect
+    ) async throws -> HTTPFields {
+        let left = uploads.leaseSeconds - (try await maker.untouchedSeconds(id))
+        return dialect.fields(progress, lease: max(0, left))
+    }
+
     /// What is said of an upload, complete or not.
     private func standing(
         _ id: UploadID, _ dialect: UploadDialect, endsAtLength: Bool
     ) async throws -> HTTPFields {
-        let lease = uploads.leaseSeconds
         if let upload = try await maker.completed(id) {
-            return dialect.fields(upload, lease: lease)
+            return dialect.fields(upload)
         }
         do {
             let (progress, root) = try await uploads.using(id) {
                 try await $0.progress(endsAtLength: endsAtLength)
             }
-            guard let root else { return dialect.fields(progress, lease: lease) }
-            return dialect.fields(CompleteUpload(progress, root.cid), lease: lease)
+            guard let root else { return try await fields(id, progress, dialect) }
+            return dialect.fields(CompleteUpload(progress, root.cid))
         } catch let problem as Problem where problem.code == .uploadComplete {
             // It has become so while this waited.
             guard let upload = try await maker.completed(id) else { throw problem }
-            return dialect.fields(upload, lease: lease)
+            return dialect.fields(upload)
         }
     }
 
@@ -266,19 +273,19 @@ struct UploadsRoute: Sendable {
                 interrupt: { context.channel.close(promise: nil) }))
         guard let root else {
             return Response(
-                status: .noContent, headers: dialect.fields(progress, lease: uploads.leaseSeconds))
+                status: .noContent, headers: try await fields(resource.id, progress, dialect))
         }
         var line: [UInt8] = []
         AddedOutput.appendLine(
             name: root.path, cid: root.cid, size: root.cumulativeByteCount, to: &line)
         return dialect.response(
-            CompleteUpload(progress, root.cid), line: line, lease: uploads.leaseSeconds)
+            CompleteUpload(progress, root.cid), line: line)
     }
 
     /// An upload was complete before: the answer did not reach the client.
     private func completed(_ upload: CompleteUpload, _ dialect: UploadDialect) -> Response {
         let line = Array("{\"cid\":\"\(upload.root)\"}\n".utf8)
-        return dialect.response(upload, line: line, lease: uploads.leaseSeconds)
+        return dialect.response(upload, line: line)
     }
 
     // MARK: - Opening

@@ -123,11 +123,16 @@ struct UploadMaker: Sendable {
         case .committed: return .ended
         case .open: break
         }
+        return .open(untouched: .seconds(try await untouchedSeconds(id)))
+    }
+
+    /// How long nothing has been sent for an upload with a journal.
+    func untouchedSeconds(_ id: UploadID) async throws -> Int64 {
         let status = try await peer.workers.run { [path = peer.journals.path(of: id)] in
             try FileSystem.loadStatus(path)
         }
         let now = LogTime.wallClock().millisecondsSinceEpoch / 1000
-        return .open(untouched: .seconds(max(0, Int64(now) - (status?.modifiedSeconds ?? 0))))
+        return max(0, Int64(now) - (status?.modifiedSeconds ?? 0))
     }
 
     /// What is known of an upload that has been complete.
@@ -144,13 +149,6 @@ struct UploadMaker: Sendable {
 
     private static func opening(_ bytes: [UInt8]) throws -> UploadOpening {
         try JSONDecoder().decode(UploadOpening.self, from: Data(bytes))
-    }
-
-    /// Somebody has asked for an open upload: its lease begins anew.
-    func touch(_ id: UploadID) async throws {
-        try await peer.workers.run { [path = peer.journals.path(of: id)] in
-            try FileSystem.touch(path)
-        }
     }
 
     /// Removes what an upload that has ended has left here.

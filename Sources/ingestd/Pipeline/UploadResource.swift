@@ -58,7 +58,6 @@ actor UploadResource {
     ) async throws -> (progress: Progress, root: ImportedEntry?) {
         try await exclusively {
             let engine = try await loaded()
-            try await maker.touch(id)
             let task = Task {
                 endsAtLength && engine.length == engine.offset ? try await engine.finish() : nil
             }
