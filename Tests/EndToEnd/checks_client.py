@@ -39,7 +39,7 @@ def make_tree(root):
 
 
 def expect_same_tree(left, right):
-    done = subprocess.run(['diff', '-r', '--no-dereference', str(left), str(right)], capture_output=True, text=True)
+    done = subprocess.run(['diff', '-r', '--no-dereference', str(left), str(right)], capture_output=True, errors='replace')
     expect(done.returncode == 0, 'the trees differ: %s', (done.stdout + done.stderr)[:2000])
 
 

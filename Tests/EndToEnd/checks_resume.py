@@ -92,6 +92,16 @@ def archive_of(daemon, entries, **parameters):
     return root, body
 
 
+def expect_holds(daemon, root, entries, archive=None):
+    """All that was uploaded reads back, and as the same archive."""
+    for entry in entries:
+        if entry.kind == 'file':
+            daemon.expect_reads(root + entry.path[len(entries[0].path):], entry.content)
+    if archive:
+        got = daemon.api.get('/ipfs/%s?format=car' % root)
+        expect(got.status == 200 and not got.cut and got.body == archive, '%s is not the archive that it came as', root)
+
+
 def open_form(daemon, entries, **parameters):
     """(upload, the whole body)"""
     form = Form(entries)
@@ -129,7 +139,7 @@ class Stops:
     def __init__(self):
         # For each stop of a kind.
         self.resent = {'kill': [], 'cut': []}
-        self.most_on_the_way, self.from_zero = 0, 0
+        self.most_queued, self.from_zero = 0, 0
 
     def note(self, kind, reached, offset, queued):
         """The daemon was killed, or the connection cut, with so many bytes sent, of which some were still queued;
@@ -139,49 +149,54 @@ class Stops:
                'after a %s at byte %d the upload has %d: to be sent again are %d, a window is %d, on the way were %d',
                kind, reached, offset, reached - offset, window, on_the_way)
         self.resent[kind].append(max(0, reached - offset))
-        self.most_on_the_way = max(self.most_on_the_way, on_the_way)
+        self.most_queued = max(self.most_queued, queued)
         self.from_zero += reached
 
     @property
     def text(self):
         every, kinds = sum(self.resent.values(), []), self.resent.items()
-        return '%s; sent again: %s, %s at most, %d MiB in all, from zero %d; on the way up to %.1f MiB' % (
-            ' and '.join('%d %ss' % (len(found), kind) for kind, found in kinds), histogram(every),
-            ' and '.join('%.1f MiB for a %s' % (max(found, default=0) / MIB, kind) for kind, found in kinds),
-            sum(every) / MIB, self.from_zero / MIB, self.most_on_the_way / MIB)
+        return (
+            '%s; sent again: %s, %s at most, %d MiB in all, from zero %d; '
+            'a window is %d MiB, queued were up to %.1f MiB, what is read ahead is taken for %d MiB') % (
+                ' and '.join('%d %ss' % (len(found), kind) for kind, found in kinds), histogram(every),
+                ' and '.join('%.1f MiB for a %s' % (max(found, default=0) / MIB, kind) for kind, found in kinds),
+                sum(every) / MIB, self.from_zero / MIB,
+                WINDOW_BYTES // MIB, self.most_queued / MIB, READ_AHEAD_BYTES // MIB)
 
 
 def a_daemon_that_is_killed_goes_on_where_it_said(bench):
     """At random bytes of the body, with shards open, being sealed and sealed; some are longer than the window."""
-    rounds, stops, long_count = max(6, bench.options.kills // 2), Stops(), 0
+    rounds, stops, number, long_count = max(6, bench.options.kills // 3), Stops(), 0, 0
     with bench.daemon() as daemon:
-        number = 0
         while number < rounds or len(stops.resent['kill']) < bench.options.kills:
-            is_long = number % 6 == 4
-            entries = list(tree('killed %d' % number))
+            # Of forms, files and archives every second one.
+            label, is_long = 'killed %d' % number, number % 6 > 2
             parameters = {'shard-size': str(2 * MIB), 'chunker': bench.random.choice(['size-262144', 'buzhash'])}
+            long_content = random_bytes(label, 3 * WINDOW_BYTES) if is_long else b''
+            entries, archive = [*tree(label), Entry('t/long', long_content)], None
             if number % 3 == 1:
-                content = random_bytes('killed %d' % number, (3 * WINDOW_BYTES if is_long else 0) + 9 * MIB + number)
-                upload, wanted = Resumable(daemon, filename='f', **parameters), [Entry('f', content)]
+                content = long_content + random_bytes('%s end' % label, 9 * MIB + number)
+                upload, entries = Resumable(daemon, filename='f', **parameters), [Entry('f', content)]
             elif number % 3 == 2:
-                wanted = entries
-                _, content = archive_of(daemon, wanted, **parameters)
-                upload = Resumable(daemon, format='car', **{'shard-size': parameters['shard-size']})
+                _, archive = archive_of(daemon, entries, **parameters)
+                upload, content = Resumable(daemon, format='car', **{'shard-size': parameters['shard-size']}), archive
             else:
                 upload, content = open_form(daemon, entries, **parameters)
-                wanted = entries
             # Stops get closer to the end, which a long one would take too much time for.
             left = 4 if is_long else math.inf
             send_with_stops(bench.random, daemon, upload, content, stops, left, 0.75 if is_long else 0.5)
             root = upload.head()[2]
             daemon.expect_agreement()
-            expect(root == one_shot(daemon, wanted, **parameters), 'an upload that was cut has another root')
+            # Before the same content comes again, of which what is stored would not be written.
+            expect_holds(daemon, root, entries, archive)
+            expect(root == one_shot(daemon, entries, **parameters), 'an upload that was cut has another root')
             daemon.unpin(root)
             number += 1
             long_count += is_long
         eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
         daemon.expect_agreement()
-    bench.note = '%d uploads, %d of them longer than three windows: %s' % (number, long_count, stops.text)
+    bench.note = 'seed %d; %d uploads, %d of them longer than three windows: %s' % (
+        bench.options.seed, number, long_count, stops.text)
 
 
 def send_with_stops(random, daemon, upload, content, stops, left, kill_share):
@@ -243,7 +258,9 @@ def what_was_acknowledged_in_a_window_is_kept_although_the_request_was_not_answe
         expect(WINDOW_BYTES <= offset <= 2 * WINDOW_BYTES + MIB, 'after two windows, the upload has %d bytes', offset)
         answer = upload.patch(offset, content[offset:], is_last=True)
         expect(answer.status == 200, 'the rest is not taken: %s', answer)
-        expect(answer.headers['upload-root'] == one_shot(daemon, [Entry('f', content)]), 'it has another root')
+        root = answer.headers['upload-root']
+        daemon.expect_reads(root, content)
+        expect(root == one_shot(daemon, [Entry('f', content)]), 'it has another root')
 
 
 def daemon_has_acknowledged(journal):
@@ -588,6 +605,7 @@ def a_client_of_tus_goes_on_after_the_daemon_was_killed(bench):
         head = daemon.api.request('HEAD', upload, tus).headers
         expect(head['upload-offset'] == head['upload-length'] == str(len(content)), 'a complete upload: %s', head)
         expect(head['upload-root'] == wanted, 'the root is %s, not %s', head['upload-root'], wanted)
+        daemon.expect_reads(wanted, content)
         expect(daemon.api.request('POST', '/uploads', [('Tus-Resumable', '0.2.2')]).status == 412, 'another version is taken')
         # All bytes came, and the daemon was killed before it made a root of them.
         whole = Resumable(daemon, [('Upload-Length', '5')])
@@ -621,7 +639,9 @@ def curl_alone_goes_on_by_the_commands_of_the_readme(bench):
         upload = daemon.api.url.removeprefix('http://') + '/' + upload.split('/', 1)[1]
         offset, answer = shell('U=' + upload, asking, 'echo $O', sending).splitlines()
         expect(offset == '2000000', 'it goes on at %s', offset)
-        expect(json.loads(answer)['cid'] == one_shot(daemon, [Entry('big.tar', content)]), 'the root is another one')
+        root = json.loads(answer)['cid']
+        daemon.expect_reads(root, content)
+        expect(root == one_shot(daemon, [Entry('big.tar', content)]), 'the root is another one')
 
 
 def a_killed_coordinator_goes_on_with_copies_elsewhere(bench):

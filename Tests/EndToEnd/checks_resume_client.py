@@ -2,13 +2,14 @@
 import contextlib
 import math
 import os
+import shutil
 import signal
 import socket
 import threading
 import time
 
 from checks_client import expect_same_tree
-from checks_resume import READ_AHEAD_BYTES, WINDOW_BYTES, archive_of
+from checks_resume import READ_AHEAD_BYTES, WINDOW_BYTES, archive_of, expect_holds
 from client import CHANGED, INTERRUPTED, LOCAL, REFUSED, Client
 from cluster import Cluster
 from daemon import eventually, expect
@@ -167,8 +168,8 @@ def the_client_goes_on_whatever_is_killed(bench):
                 proxy.cut()
             return cost
 
-        while rounds < 4 or sum(faults.values()) < bench.options.kills // 2:
-            label, size = 'round %d' % rounds, LONG_SOURCE_BYTES if rounds % 2 else SOURCE_BYTES
+        while rounds < 4 or sum(faults.values()) < bench.options.kills:
+            label, size, archive = 'round %d' % rounds, LONG_SOURCE_BYTES if rounds % 2 else SOURCE_BYTES, None
             if rounds % 3 == 2:
                 wanted, archive = archive_of(daemon, [Entry('f', random_bytes(label, size))])
                 source = bench.directory / 'source.car'
@@ -182,7 +183,7 @@ def the_client_goes_on_whatever_is_killed(bench):
                 # Of each kind as many as of the others.
                 fault = min(faults, key=lambda kind: (faults[kind], bench.random.random()))
                 # A client that dies before it has noted its upload begins another one.
-                position = proxy.sent + bench.random.randrange(1 << 13, size)
+                position = proxy.sent + bench.random.randrange(1 << 13, size // 2)
                 reached, is_over = proxy.stop_at(position if count < 4 else math.inf)
                 command = command or client.start(
                     'add', '-Q', '--shard-size', 4 * MIB, '--retry-for', '30s', *words, address=proxy.address)
@@ -206,10 +207,13 @@ def the_client_goes_on_whatever_is_killed(bench):
                    count, limit, again)
             resent, rounds = resent + again, rounds + 1
             expect(not daemon.api.get_lines('/uploads'), 'an upload stays open')
-            copy = bench.directory / 'copy'
-            if rounds == 1:
+            if archive:
+                expect_holds(daemon, wanted, [], archive)
+            else:
+                copy = bench.directory / ('copy-%d' % rounds)
                 client.run('get', wanted, '-o', copy, address=daemon.api.url)
                 expect_same_tree(source, copy)
+                shutil.rmtree(copy)
             daemon.expect_agreement()
             daemon.unpin(wanted)
         eventually(lambda: not daemon.names('shards'), 'shards of removed roots stay')
