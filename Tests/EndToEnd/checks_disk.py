@@ -7,6 +7,8 @@ import concurrent.futures
 import contextlib
 import math
 import os
+import pathlib
+import re
 import shutil
 import signal
 
@@ -438,11 +440,24 @@ def a_fault_of_the_disk_of_a_peer_that_gets_copies_loses_none_that_it_signed_for
 
 
 def a_release_build_has_no_seam(bench):
-    content = open(bench.options.daemon, 'rb').read()
-    expect(b'INGESTD_DATA' in content or b'ingestd' in content, 'this is no daemon')
-    expect(b'INGESTD_DISK_FAULT' not in content, 'a build for use can be told to lose data')
-    if bench.options.debug_daemon:
-        expect(b'INGESTD_DISK_FAULT' in open(bench.options.debug_daemon, 'rb').read(), 'a debug build has no seam')
+    """Nor any of the mistakes that peers make on purpose when a cluster is simulated."""
+    simulation = bench.options.daemon.with_name('ClusterSimulation')
+    if not simulation.exists():
+        raise CheckSkipped('there is no program %s' % simulation)
+    source = pathlib.Path(__file__).parents[1] / 'ClusterSimulation' / 'Mistake.swift'
+    # Of a text that is shorter, a program may keep no copy.
+    mistakes = re.findall(rb'"([^"\n]{20,})"', source.read_bytes())
+    expect(len(mistakes) >= 20, '%s explains %d mistakes', source, len(mistakes))
+
+    def found(program, texts):
+        content = program.read_bytes()
+        return [text.decode() for text in texts if text in content]
+
+    for test_program, texts in (debug_daemon(bench), [b'INGESTD_DISK_FAULT']), (simulation, mistakes):
+        # Else it would say nothing that others lack them.
+        expect(len(found(test_program, texts)) == len(texts), '%s has only %s', test_program, found(test_program, texts))
+        for program in bench.options.daemon, bench.options.cli:
+            expect(not found(program, texts), '%s is for use and has %s', program, found(program, texts))
 
 
 CHECKS = [
