@@ -14,7 +14,7 @@ import signal
 
 from archives import FormatError, archive_of_file
 from cluster import Cluster, copies
-from daemon import CheckFailed, CheckSkipped, Daemon, eventually, expect
+from daemon import CheckFailed, CheckSkipped, Daemon, TookTooLong, expect
 from forms import Entry, Form, random_bytes
 from wire import WireError, query
 
@@ -47,6 +47,10 @@ CUT = ('lost', 'create /uploads/ID.journal 0')
 
 class Broken(Exception):
     """A request was not answered with success: nothing is promised."""
+
+
+class Lost(CheckFailed):
+    """Something that was promised is not so, by what the daemon says or what is on its disk."""
 
 
 class NotReached(CheckFailed):
@@ -206,7 +210,8 @@ class Ingest:
     def _acknowledged(self, upload):
         """(offset, root) of an upload, as it is now."""
         answer = self.daemon.api.request('HEAD', upload.location)
-        expect(answer.status == 200, 'an upload of which %d bytes were acknowledged: %s', upload.offset, answer)
+        expect(answer.status == 200 and 'upload-offset' in answer.headers,
+               'an upload of which %d bytes were acknowledged: %s %s', upload.offset, answer, answer.headers)
         offset = int(answer.headers['upload-offset'])
         expect(offset >= upload.offset, '%d bytes were acknowledged, %d are there', upload.offset, offset)
         return offset, answer.headers.get('upload-root')
@@ -266,14 +271,20 @@ def run(program, directory, fault=None, roots=None, lie=None, then=None):
             expect(daemon.wait(10) == -signal.SIGKILL, 'power did not go:\n%s', daemon.log_text)
         if roots:
             daemon.environment = {}
-            daemon.start()
-            ingest.verify(roots)
+            try:
+                daemon.start()
+                ingest.verify(roots)
+            except TookTooLong:
+                raise
+            except (CheckFailed, FormatError, Broken) as error:
+                raise Lost(error) from None
             daemon.stop()
         return points, ingest
     except NotReached:
         raise
     except (CheckFailed, FormatError, WireError, Broken, OSError, KeyError, ValueError) as error:
-        raise CheckFailed('%s: %s\n%s' % (' '.join(fault or ('no fault',)), error, daemon.log_text)) from None
+        kind = Lost if isinstance(error, Lost) else CheckFailed
+        raise kind('%s: %s\n%s' % (' '.join(fault or ('no fault',)), error, daemon.log_text)) from None
     finally:
         if daemon.process and daemon.process.poll() is None:
             daemon.kill()
@@ -363,8 +374,11 @@ def each_synchronisation_that_is_left_out_loses_something(bench):
     def loses(number, lie, fault):
         try:
             run(program, bench.directory / ('lie-%d' % number), fault, ingest.roots, lie)
-        except CheckFailed as failure:
-            return not isinstance(failure, NotReached)
+        except Lost:
+            return True
+        except CheckFailed:
+            # The cut did not come up; or something took too long, which says nothing.
+            pass
         return False
 
     def is_noticed(number, lie):

@@ -19,6 +19,10 @@ class CheckFailed(Exception):
     """A check has found what must not be."""
 
 
+class TookTooLong(CheckFailed):
+    """So much time has passed that something must be wrong, or the machine has too much to do."""
+
+
 class CheckSkipped(Exception):
     """A check cannot run here; the message says why."""
 
@@ -32,7 +36,8 @@ def eventually(condition, message):
     """Waits until `condition()` is true. Removal of files follows the answer, and no answer tells its end."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while not (outcome := condition()):
-        expect(time.monotonic() < deadline, 'after %d seconds: %s', SETTLE_SECONDS, message)
+        if time.monotonic() >= deadline:
+            raise TookTooLong('after %d seconds: %s' % (SETTLE_SECONDS, message))
         time.sleep(0.02)
     return outcome
 
@@ -65,7 +70,8 @@ class Daemon:
 
     def wait_until_listening(self):
         # The log says once, and soon, whether it listens; a daemon that ends before ends its log.
-        expect(self._reported.wait(START_SECONDS), 'the daemon does not listen after %d seconds', START_SECONDS)
+        if not self._reported.wait(START_SECONDS):
+            raise TookTooLong('the daemon does not listen after %d seconds' % START_SECONDS)
         expect(self.api, 'the daemon ended with status %s:\n%s', self.process.poll(), self.log_text)
         return self
 
@@ -119,7 +125,7 @@ class Daemon:
         try:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise CheckFailed('the daemon still runs after %d seconds:\n%s' % (seconds, self.log_text)) from None
+            raise TookTooLong('the daemon still runs after %d seconds:\n%s' % (seconds, self.log_text)) from None
         self._reader.join()
         return status
 
@@ -171,7 +177,8 @@ class Daemon:
         try:
             got = self.read_back(path)
         except WireError as error:
-            raise CheckFailed('not readable: %s' % error) from None
+            kind = TookTooLong if 'timed out' in str(error) else CheckFailed
+            raise kind('not readable: %s' % error) from None
         expect(got == content, '%s reads back as %d other bytes, not the %d uploaded', path, len(got), len(content))
 
     def unpin(self, root):
