@@ -1,4 +1,5 @@
 """Uploads that are sent in pieces and go on after failures of the daemon, the network and the client."""
+import concurrent.futures
 import itertools
 import json
 import math
@@ -12,7 +13,7 @@ import urllib.parse
 
 from client import REFUSED, Client
 from cluster import Cluster, copies
-from daemon import eventually, expect
+from daemon import descriptors_of, eventually, expect, resident_bytes
 from forms import Entry, Form, add, random_bytes
 from wire import Exchange, WireError, query, queued_bytes
 
@@ -283,26 +284,36 @@ def a_request_ends_one_that_is_stuck(bench):
         daemon.expect_reads(upload.head()[2], content)
 
 
+def expect_problem(answer, status, code, what):
+    expect(answer.status == status, '%s: %s', what, answer)
+    expect(answer.json['type'].endswith(code), '%s is called %s', what, answer.json['type'])
+    return answer
+
+
 def wrong_requests_for_an_upload_are_refused_by_name(bench):
     content = random_bytes('wrong', 100_000)
     with bench.daemon() as daemon:
-        api = daemon.api
-
-        def expect_problem(answer, status, code, what):
-            expect(answer.status == status, '%s: %s', what, answer)
-            expect(answer.json['type'].endswith(code), '%s is called %s', what, answer.json['type'])
-            return answer
-
-        upload = Resumable(daemon)
-        for offset in (1, 1 << 40):
+        api, upload = daemon.api, Resumable(daemon)
+        for offset in (1, 1 << 40, (1 << 63) - 1):
             answer = expect_problem(upload.patch(offset, content), 409, 'mismatching-upload-offset', 'a gap')
             expect(answer.headers['upload-offset'] == '0' and answer.headers['upload-complete'] == '?0', 'a gap: %s', answer)
             expect((answer.json['expected-offset'], answer.json['provided-offset']) == (0, offset), 'a gap: %s', answer)
         expect(upload.patch(0, content[:50_000]).status == 204, 'a piece is not taken')
         expect_problem(upload.patch(0, content), 409, 'mismatching-upload-offset', 'an overlap')
-        for text in ('', 'x', '-1', '1.5'):
+        for text in ('', 'x', '-1', '1.5', str(1 << 63), str(1 << 64)):
             answer = api.request('PATCH', upload.path, [PARTIAL_UPLOAD, ('Upload-Offset', text)], content)
             expect_problem(answer, 400, 'bad-request', 'the offset %r' % text)
+            length = ('Upload-Length', text or 'none')
+            expect_problem(api.request('POST', '/uploads', [length]), 400, 'bad-request', 'the length %r' % text)
+            expect_problem(upload.patch(50_000, b'', length), 400, 'bad-request', 'the length %r of an upload' % text)
+        answer = upload.patch((1 << 63) - 1, content, is_last=True)
+        expect_problem(answer, 400, 'inconsistent-upload-length', 'an end beyond all numbers')
+        answer = api.request('POST', '/uploads', [('Upload-Length', str((1 << 63) - 1))])
+        expect_problem(answer, 507, 'no-space', 'an upload that fits nowhere')
+        for text in ('filename !!!!', 'filename Zm9', 'filename Zm9v Zm9v', 'filename /w==', 'filename Zm9v,name %%'):
+            fields = [('Tus-Resumable', '1.0.0'), ('Upload-Length', '5'), ('Upload-Metadata', text)]
+            expect_problem(api.request('POST', '/uploads', fields), 400, 'bad-request', 'the metadata %r' % text)
+        expect(len(api.get_lines('/uploads')) == 1, 'what is refused is opened: %s', api.get_lines('/uploads'))
         answer = api.request('PATCH', upload.path, [('Upload-Offset', '50000')], content)
         expect_problem(answer, 415, 'media-type-unsupported', 'a body without its type')
         answer = upload.patch(50_000, content, ('Content-Encoding', 'gzip'))
@@ -380,12 +391,29 @@ def a_client_that_knows_the_draft_is_told_where_it_stands_while_it_sends(bench):
 def a_thousand_uploads_are_open_at_once(bench):
     count = 1000
     with bench.daemon() as daemon:
-        uploads = [Resumable(daemon) for _ in range(count)]
-        before = daemon.process
-        for number, upload in enumerate(uploads):
-            expect(upload.patch(0, b'%d' % number).status == 204, 'upload %d takes nothing', number)
-        memory = int(next(
-            line.split()[1] for line in open('/proc/%d/status' % before.pid) if line.startswith('VmRSS'))) / 1024
+        def opened():
+            # Files of shards stay open.
+            return [name for name in descriptors_of(daemon.process.pid) if '.car' not in name]
+
+        before = len(opened())
+        uploads, refusals = [Resumable(daemon) for _ in range(count)], []
+
+        def send(number):
+            def is_taken():
+                answer = uploads[number].patch(0, b'%d' % number)
+                if answer.status == 429:
+                    expect(answer.headers.get('retry-after'), 'for how long it is refused: %s', answer.headers)
+                    refusals.append(number)
+                else:
+                    expect(answer.status == 204, 'upload %d takes nothing: %s', number, answer)
+                return answer.status == 204
+            eventually(is_taken, 'upload %d is refused' % number)
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:
+            list(pool.map(send, range(count)))
+        # Some stay in memory, but by far not all.
+        names = opened()
+        expect(len(names) <= before + 32, '%d uploads are open, and with them:\n%s', count, '\n'.join(names))
+        memory = resident_bytes(daemon.process.pid) / MIB
         daemon.kill()
         daemon.start()
         for number, upload in enumerate(uploads):
@@ -400,7 +428,9 @@ def a_thousand_uploads_are_open_at_once(bench):
         expect(not daemon.api.get_lines('/uploads'), 'uploads stay open')
         expect(len(daemon.pins()) == count // 2, '%d uploads are pinned', len(daemon.pins()))
         expect(memory < 400, '%d open uploads take %.0f MiB', count, memory)
-        bench.note = '%.0f MiB with %d open' % (memory, count)
+        eventually(lambda: len(opened()) <= before + 8, 'what uploads had open stays open')
+        bench.note = '%.0f MiB and %d descriptors with %d open, %d without; %d refusals' % (
+            memory, len(names), count, before, len(refusals))
 
 
 def the_client_lists_and_aborts_uploads(bench):
@@ -544,6 +574,8 @@ def an_abandoned_upload_gives_its_space_back(bench):
         left = int(re.search('max-age=([0-9]+)', daemon.api.request('HEAD', upload.path).headers['upload-limit'])[1])
         expect(left <= 2, 'it is said to stay for %d s', left)
         eventually(lambda: daemon.api.request('HEAD', upload.path).status == 410, 'it is never aborted')
+        expect_problem(upload.patch(3 * MIB, b'x'), 410, 'upload-gone', 'a piece that comes too late')
+        expect_problem(daemon.api.request('DELETE', upload.path), 410, 'upload-gone', 'an abort that comes too late')
         eventually(lambda: not daemon.storage()['reserved_bytes'], 'its space stays reserved')
         for place in 'uploads', 'staging', 'received':
             eventually(lambda: not daemon.names(place), 'something of it stays in ' + place)

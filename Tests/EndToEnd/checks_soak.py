@@ -10,7 +10,7 @@ import time
 
 from checks_resume import Resumable
 from cluster import MIB, VotingCluster, copies, dataset, entries
-from daemon import CheckFailed, eventually, expect
+from daemon import CheckFailed, descriptors_of, eventually, expect, resident_bytes
 from forms import Form, add
 from wire import WireError
 
@@ -68,27 +68,6 @@ class Sample:
             '%d commands, state %.1f MiB, etcd %.1f, shards %.1f, other %.2f') % (
                 self.resident / MIB, self.descriptors, self.others, self.threads,
                 self.commands, self.state / MIB, self.etcd / MIB, self.stored / MIB, self.rest / MIB)
-
-
-def resident_bytes(pid):
-    line, = [line for line in open('/proc/%d/status' % pid) if line.startswith('VmRSS')]
-    return int(line.split()[1]) * 1024
-
-
-def descriptors_of(pid):
-    """What a process has open, with both ends of its connections."""
-    ends = {}
-    for line in [line for name in ('tcp', 'tcp6') for line in open('/proc/%d/net/%s' % (pid, name))]:
-        words = line.split()
-        if words[0] != 'sl':
-            ports = [int(word.rsplit(':', 1)[1], 16) for word in words[1:3]]
-            ends['socket:[%s]' % words[9]] = 'port %d to port %d, state %s' % (*ports, words[3])
-    names = []
-    for path in pathlib.Path('/proc/%d/fd' % pid).iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            name = os.readlink(path)
-            names.append('%s %s' % (name, ends.get(name, '')))
-    return sorted(names)
 
 
 def tree_bytes(directory):

@@ -1,4 +1,5 @@
 """Daemons as processes with data directories of their own, and what their disks hold beside what they say."""
+import contextlib
 import os
 import pathlib
 import re
@@ -49,6 +50,27 @@ def end_of(log, count):
         return ''.join(log[-count:])
     threads = after.partition('\nRegisters:')[0].split('\nThread ')
     return crash + '\nThread '.join(threads[:1] + [one for one in threads if ' crashed:\n' in one])
+
+
+def resident_bytes(pid):
+    line, = [line for line in open('/proc/%d/status' % pid) if line.startswith('VmRSS')]
+    return int(line.split()[1]) * 1024
+
+
+def descriptors_of(pid):
+    """What a process has open, with both ends of its connections."""
+    ends = {}
+    for line in [line for name in ('tcp', 'tcp6') for line in open('/proc/%d/net/%s' % (pid, name))]:
+        words = line.split()
+        if words[0] != 'sl':
+            ports = [int(word.rsplit(':', 1)[1], 16) for word in words[1:3]]
+            ends['socket:[%s]' % words[9]] = 'port %d to port %d, state %s' % (*ports, words[3])
+    names = []
+    for path in pathlib.Path('/proc/%d/fd' % pid).iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            name = os.readlink(path)
+            names.append('%s %s' % (name, ends.get(name, '')))
+    return sorted(names)
 
 
 class Daemon:
