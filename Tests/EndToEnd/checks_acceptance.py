@@ -15,7 +15,7 @@ def script_output(bench, name, arguments):
     if not script.exists():
         # Nobody reads there why something was skipped.
         expect(not os.environ.get('CI'), 'there is no %s, and CI is set; name its directory in INGEST_ACCEPTANCE', script)
-        raise CheckSkipped('no acceptance scripts')
+        raise CheckSkipped('there are no acceptance scripts in %s' % bench.options.acceptance)
     finished = subprocess.run(
         [sys.executable, str(script)] + arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, cwd=bench.directory, env={'PYTHONDONTWRITEBYTECODE': '1'})

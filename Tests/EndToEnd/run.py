@@ -5,7 +5,7 @@
   run.py --only 'kill|space' --daemon PATH   some checks with another program
   run.py --kills 200 --seed 7                more rounds; a failure names its seed
 
-One line per check, then "N passed, M failed, K skipped". Exit status 1 when a check failed.
+One line per check, then "N passed, M failed, K skipped", and why those were. Exit status 1 when a check failed.
 """
 import argparse
 import contextlib
@@ -146,14 +146,17 @@ def main():
     if not os.access(options.daemon, os.X_OK):
         sys.exit('there is no program %s; build it with: swift build -c release' % options.daemon)
     print('daemon %s, seed %d' % (options.daemon, options.seed), flush=True)
-    counts = {'passed': 0, 'FAILED': 0, 'skipped': 0}
+    counts, reasons = {'passed': 0, 'FAILED': 0, 'skipped': 0}, set()
     for check in chosen:
         start = time.monotonic()
         outcome, reason = perform(check, options)
         counts[outcome] += 1
+        if outcome == 'skipped':
+            reasons.add(reason)
         note = ': ' + reason.rstrip() if reason else ''
         print('%-7s %6.1f s  %s%s' % (outcome, time.monotonic() - start, check.__name__, note), flush=True)
-    print('%d passed, %d failed, %d skipped' % tuple(counts.values()))
+    why = ': ' + '; '.join(sorted(reasons)) if reasons else ''
+    print('%d passed, %d failed, %d skipped%s' % (*counts.values(), why))
     return 1 if counts['FAILED'] else 0
 
 
