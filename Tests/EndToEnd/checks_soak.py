@@ -22,9 +22,17 @@ KILL_INTERVAL, DOWNTIME = 12, 4
 # Minutes after which a daemon that is used has got warm, and the least number of looks at one.
 WARM_MINUTES, LEAST_SAMPLES = 10, 3
 # What a process takes, and what starts anew with it.
-OF_PROCESS = ('resident', 'descriptors', 'others', 'threads')
-# What a state keeps of each command for replay and `why`.
+OF_PROCESS = ('resident', 'descriptors', 'others', 'threads', 'etcd_resident', 'etcd_descriptors')
+# What a state keeps of each command for replay and `why`, and what etcd writes of it.
 COMMAND_BYTES = 4096
+# On etcd's disk are always a ballast, and of its log the part in use and up to two that are made ahead; up to five
+# former parts, once so much was written; and a database, which is made anew when it is larger and half of it unused.
+ETCD_BALLAST_BYTES, ETCD_LOG_BYTES, ETCD_FORMER_LOGS, ETCD_DATABASE_BYTES = 64 * MIB, 64_000_000, 5, 128 * MIB
+# In its memory are the last commands: between two snapshots 10,000, and 5,000 for members that are behind.
+ETCD_COMMANDS = 15_000
+# Of each so many at least. Two cores that have other things to do make four times as many.
+LEAST_A_MINUTE = {
+    'uploads': 15, 'uploads in pieces': 15, 'reads': 100, 'removals': 10, 'kills': 1, 'kills of etcd': 0.25}
 
 
 class Root:
@@ -49,7 +57,9 @@ class Sample:
     """What a daemon and its etcd have taken at a moment without work."""
 
     def __init__(self, peer):
+        self.time = time.monotonic()
         pid, directory = peer.process.pid, peer.directory
+        member, = eventually(lambda: peer.etcd_pids, 'no etcd runs')
         self.resident = resident_bytes(pid)
         opened = descriptors_of(pid)
         self.descriptors = len(opened)
@@ -59,15 +69,17 @@ class Sample:
         self.commands = int(peer.api.get_json('/state/digest')['applied_index'])
         self.stored = tree_bytes(directory / 'shards')
         self.etcd = tree_bytes(directory / 'etcd')
+        self.etcd_resident, self.etcd_descriptors = resident_bytes(member), len(descriptors_of(member))
         self.state = sum(path.stat().st_size for path in directory.glob('state.sqlite*'))
         self.rest = tree_bytes(directory) - self.stored - self.etcd - self.state
 
     def __str__(self):
         return (
             '%.1f MiB resident, %d descriptors (%d of no shard), %d threads; '
-            '%d commands, state %.1f MiB, etcd %.1f, shards %.1f, other %.2f') % (
+            '%d commands, state %.1f MiB, shards %.1f, other %.2f; etcd %.1f, %.1f resident, %d descriptors') % (
                 self.resident / MIB, self.descriptors, self.others, self.threads,
-                self.commands, self.state / MIB, self.etcd / MIB, self.stored / MIB, self.rest / MIB)
+                self.commands, self.state / MIB, self.stored / MIB, self.rest / MIB,
+                self.etcd / MIB, self.etcd_resident / MIB, self.etcd_descriptors)
 
 
 def tree_bytes(directory):
@@ -140,34 +152,32 @@ class Work:
     def _upload_in_pieces(self, generator, peer, files, parameters):
         form = Form(entries(files))
         upload = Resumable(peer, [form.header], format='multipart', **parameters)
-        body, offset = form.bytes, 0
+        body, offset, is_certain = form.bytes, 0, True
         if generator.random() < 0.1:
             with contextlib.suppress(WireError, OSError):
-                upload.patch(0, body[:len(body) // 2])
+                answer = upload.patch(0, body[:len(body) // 2])
+                assert answer.status in (204, 503), 'a piece is not taken: %s' % answer
             return self._abandon(peer, upload)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            try:
-                end = min(len(body), offset + generator.choice((100_000, MIB, 4 * MIB)))
-                answer = upload.patch(offset, body[offset:end], is_last=end == len(body))
-                if answer.status == 200:
-                    return answer.headers['upload-root']
-                if answer.status != 204:
-                    raise WireError('PATCH: %s' % answer)
-                offset = end
-            except (WireError, OSError):
-                # Whoever has it was killed, and comes back.
-                self.counts['resumed'] += 1
-                time.sleep(0.3)
-                with contextlib.suppress(WireError, OSError):
+            with contextlib.suppress(WireError, OSError):
+                if is_certain:
+                    is_certain = False
+                    end = min(len(body), offset + generator.choice((100_000, MIB, 4 * MIB)))
+                    answer = upload.patch(offset, body[offset:end], is_last=end == len(body))
+                else:
                     answer = peer.api.request('HEAD', upload.path)
-                    assert answer.status not in (404, 410), 'an upload is gone: %s' % answer
-                    if answer.status == 200:
-                        found = int(answer.headers['upload-offset'])
-                        assert found >= offset, '%d bytes were acknowledged, %d are there' % (offset, found)
-                        offset = found
-                        if 'upload-root' in answer.headers:
-                            return answer.headers['upload-root']
+                assert answer.status in (200, 204, 503), 'an upload of which there are %d bytes: %s' % (offset, answer)
+                if 'upload-root' in answer.headers:
+                    return answer.headers['upload-root']
+                if answer.status != 503:
+                    found = int(answer.headers['upload-offset'])
+                    assert found >= offset, '%d bytes were acknowledged, %d are there' % (offset, found)
+                    offset, is_certain = found, True
+                    continue
+            # Whoever has it was killed, and comes back.
+            self.counts['resumed'] += 1
+            time.sleep(0.3)
         raise AssertionError('an upload does not end')
 
     @staticmethod
@@ -210,7 +220,8 @@ class Work:
 
     def _kill(self, generator):
         self._pause.wait(generator.uniform(1, KILL_INTERVAL))
-        if generator.random() < 0.25:
+        # Every fourth, but for the first ones.
+        if self.counts['kills of etcd'] * 3 < self.counts['kills']:
             generator.choice(self._cluster.peers[1:]).member.kill()
             self.counts['kills of etcd'] += 1
             return
@@ -219,9 +230,19 @@ class Work:
         self._pause.wait(generator.uniform(0, DOWNTIME))
         self.victim.start()
 
+    def expect_enough(self, minutes):
+        """It has worked, and was hardly ever refused."""
+        for what, least in LEAST_A_MINUTE.items():
+            expect(self.counts[what] >= least * minutes, 'in %g minutes %d %s', minutes, self.counts[what], what)
+        done = sum(self.counts[what] for what in LEAST_A_MINUTE)
+        refused = self.counts['refused'] + self.counts['reads refused']
+        expect(refused <= 5 + done / 100, '%d times refused, %d done', refused, done)
+        unanswered = self.counts['unanswered']
+        expect(unanswered <= 5 + done / 2, '%d times not answered, %d done', unanswered, done)
+
 
 class Growth:
-    """What a peer has taken over time. The last third is compared with the one before; the first is to warm up.
+    """What a peer has taken over time.
 
     What its process takes is compared over the time in which it was not killed."""
 
@@ -242,19 +263,33 @@ class Growth:
         return getattr(self._samples_of(figure)[-1], figure)
 
     def of(self, figure):
+        """By a straight line through all samples that are warm."""
         samples = self._samples_of(figure)
-        third = len(samples) // 3
-        before, after = [
-            statistics.median(getattr(sample, figure) for sample in part)
-            for part in (samples[third:2 * third], samples[-third:])]
-        return after - before
+        cold = sum(sample.time - samples[0].time < WARM_MINUTES * 60 for sample in samples)
+        # Of few, a third is to warm up.
+        warm = samples[min(cold, len(samples) // 3):]
+        times = [sample.time for sample in warm]
+        slope, _ = statistics.linear_regression(times, [getattr(sample, figure) for sample in warm])
+        return slope * (times[-1] - times[0])
 
-    def expect_small(self, minutes):
+    def expect_small(self, minutes, is_etcd_spared):
         """`minutes`: how long it was not killed."""
         if minutes >= WARM_MINUTES:
             expect(self.of('resident') <= 16 * MIB, '%s grew by %.1f MiB', self.name, self.of('resident') / MIB)
             expect(self.of('threads') <= 4, '%s has %d more threads', self.name, self.of('threads'))
             expect(self.of('others') <= 16, '%s has %d more descriptors of no shard', self.name, self.of('others'))
+        if minutes >= WARM_MINUTES and is_etcd_spared:
+            limit = COMMAND_BYTES * min(ETCD_COMMANDS, self.of('commands')) + 16 * MIB
+            expect(self.of('etcd_resident') <= limit, 'etcd of %s grew by %.1f MiB for %d commands',
+                   self.name, self.of('etcd_resident') / MIB, self.of('commands'))
+            expect(self.of('etcd_descriptors') <= 16, 'etcd of %s has %d more descriptors',
+                   self.name, self.of('etcd_descriptors'))
+        for sample in self.samples:
+            written = COMMAND_BYTES * sample.commands
+            log = ETCD_LOG_BYTES * (3 + min(ETCD_FORMER_LOGS, written // ETCD_LOG_BYTES))
+            limit = ETCD_BALLAST_BYTES + log + min(ETCD_DATABASE_BYTES, written) + MIB
+            expect(sample.etcd <= limit, 'etcd of %s takes %d bytes, not %d, for %d commands',
+                   self.name, sample.etcd, limit, sample.commands)
         expect(self.of('rest') <= MIB, '%s has %d bytes more beside shards, state and etcd', self.name, self.of('rest'))
         limit = COMMAND_BYTES * self.of('commands') + MIB
         expect(self.of('state') <= limit, 'the state of %s grew by %d bytes for %d commands',
@@ -307,16 +342,17 @@ def nothing_grows_but_what_is_stored(bench):
         cluster.expect_empty()
         last = [growth.expect_closed() for growth in growths]
         cluster.checked_states()
+    work.expect_enough(minutes)
     for growth in growths:
-        growth.expect_small(minutes if growth is always else minutes / 2)
+        growth.expect_small(minutes if growth is always else minutes / 2, growth is always)
 
     def worst(figure, unit=1):
         growth = max(growths, key=lambda growth: growth.of(figure))
         return '%s %+.4g to %.4g (%s)' % (figure, growth.of(figure) / unit, growth.latest(figure) / unit, growth.name)
     bench.note = '%s; most growth of three in MiB: %s; in number: %s; at the end %s' % (
         ', '.join('%d %s' % (number, what) for what, number in sorted(work.counts.items())),
-        ', '.join(worst(figure, MIB) for figure in ('resident', 'rest', 'state', 'etcd')),
-        ', '.join(map(worst, ('descriptors', 'others', 'threads', 'commands'))),
+        ', '.join(worst(figure, MIB) for figure in ('resident', 'rest', 'state', 'etcd', 'etcd_resident')),
+        ', '.join(map(worst, ('descriptors', 'others', 'threads', 'commands', 'etcd_descriptors'))),
         '; '.join('%s %s' % (growth.name, sample) for growth, sample in zip(growths, last)))
 
 
