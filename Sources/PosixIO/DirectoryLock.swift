@@ -23,9 +23,12 @@ package enum DirectoryLockError: Error, Equatable, CustomStringConvertible {
 package final class DirectoryLock: Sendable {
     private let file: FileDescriptor
 
-    package init(_ directory: String) throws(DirectoryLockError) {
+    package init(
+        _ directory: String, file source: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(DirectoryLockError) {
         do throws(IOError) {
-            file = try FileDescriptor("\(directory)/lock", for: .createOrUpdate)
+            file = try FileDescriptor(
+                "\(directory)/lock", for: .createOrUpdate, file: source, line: line)
         } catch {
             throw .failed(error)
         }
@@ -36,8 +39,9 @@ package final class DirectoryLock: Sendable {
             throw .held(directory: directory, processID: DirectoryLock.loadProcessID(file))
         }
         do throws(IOError) {
-            try file.truncate(to: 0)
-            try file.writeAll(Array("\(getpid())\n".utf8), at: 0)
+            try file.truncate(to: 0, file: source, line: line)
+            try file.writeAll(
+                Array("\(getpid())\n".utf8), at: 0, file: source, line: line)
         } catch {
             throw .failed(error)
         }

@@ -23,7 +23,7 @@ final class DiskScratchFile: ScratchFile {
     private var buffer: UnsafeMutableRawBufferPointer?
     private var bufferedByteCount = 0
 
-    private static let bufferByteCount = 64 << 10
+    private static let bufferByteCount = DiskSeam.limit(64 << 10, "SCRATCH")
 
     init(_ file: FileDescriptor) { self.file = file }
 

@@ -33,7 +33,8 @@ package final class FileDescriptor: Sendable {
     ///     Addresses, offsets and lengths must be multiples of 4096 to stay direct.
     ///   - permissions: Of a file that is made.
     package init(
-        _ path: String, for access: Access, isDirect: Bool = false, permissions: mode_t = 0o644
+        _ path: String, for access: Access, isDirect: Bool = false, permissions: mode_t = 0o644,
+        file: DebugText = #fileID, line: DebugNumber = #line
     ) throws(IOError) {
         let flags =
             switch access {
@@ -49,7 +50,10 @@ package final class FileDescriptor: Sendable {
         // Which of these makes a file, only the file system knows.
         number =
             flags & O_CREAT == 0
-            ? open() : try DiskSeam.perform(.create, path) { () throws(IOError) in open() }
+            ? open()
+            : try DiskSeam.perform(.create, path, file: file, line: line) { () throws(IOError) in
+                open()
+            }
         self.path = path
         guard number >= 0 else {
             throw IOError.current(access == .create ? "create" : "open", path)
@@ -176,30 +180,43 @@ extension FileDescriptor {
     ///
     /// On a direct descriptor, a write that the file system refuses as direct, and all after it, go
     /// through the page cache.
-    package func writeAll(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(IOError) {
-        try write(bytes, at: offset) { rest, done in
+    package func writeAll(
+        _ bytes: UnsafeRawBufferPointer, at offset: Int, file: DebugText = #fileID,
+        line: DebugNumber = #line
+    ) throws(IOError) {
+        try write(bytes, at: offset, file: file, line: line) { rest, done in
             pwrite(number, rest.baseAddress, rest.count, offset + done)
         }
     }
 
     /// Writes all of `bytes` where the last such write ended, or at the end of the file if it was
     /// opened for appending.
-    package func writeAll(_ bytes: UnsafeRawBufferPointer) throws(IOError) {
-        try write(bytes, at: nil) { rest, _ in Glibc.write(number, rest.baseAddress, rest.count) }
+    package func writeAll(
+        _ bytes: UnsafeRawBufferPointer, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
+        try write(bytes, at: nil, file: file, line: line) { rest, _ in
+            Glibc.write(number, rest.baseAddress, rest.count)
+        }
     }
 
     /// Writes all of `bytes` at `offset`.
-    package func writeAll(_ bytes: [UInt8], at offset: Int) throws(IOError) {
+    package func writeAll(
+        _ bytes: [UInt8], at offset: Int, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
         var failure: IOError?
         bytes.withUnsafeBytes { bytes in
-            do throws(IOError) { try writeAll(bytes, at: offset) } catch { failure = error }
+            do throws(IOError) {
+                try writeAll(bytes, at: offset, file: file, line: line)
+            } catch {
+                failure = error
+            }
         }
         if let failure { throw failure }
     }
 
     /// - Parameter offset: `nil` for the end of the file.
     private func write(
-        _ bytes: UnsafeRawBufferPointer, at offset: Int?,
+        _ bytes: UnsafeRawBufferPointer, at offset: Int?, file: DebugText, line: DebugNumber,
         _ call: (UnsafeRawBufferPointer, Int) -> Int
     ) throws(IOError) {
         var done = 0
@@ -208,7 +225,7 @@ extension FileDescriptor {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[done..<done + granted])
             let start = (offset ?? Int.max - bytes.count) + done
             let count = try DiskSeam.perform(
-                .write, path, number: number, range: start..<start + granted
+                .write, path, number: number, range: start..<start + granted, file: file, line: line
             ) { () throws(IOError) in
                 repeatingInterrupted { call(rest, done) }
             }
@@ -224,8 +241,12 @@ extension FileDescriptor {
     }
 
     /// Waits until the file's bytes and length are on the disk.
-    package func synchronizeData() throws(IOError) {
-        try DiskSeam.perform(.synchronize, path, number: number) { () throws(IOError) in
+    package func synchronizeData(
+        file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
+        try DiskSeam.perform(
+            .synchronize, path, number: number, file: file, line: line
+        ) { () throws(IOError) in
             guard repeatingInterrupted({ fdatasync(number) }) == 0 else {
                 throw IOError.current("synchronize", path)
             }
@@ -233,8 +254,12 @@ extension FileDescriptor {
     }
 
     /// Waits until the file's bytes and all its attributes are on the disk.
-    package func synchronize() throws(IOError) {
-        try DiskSeam.perform(.synchronize, path, number: number) { () throws(IOError) in
+    package func synchronize(
+        file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
+        try DiskSeam.perform(
+            .synchronize, path, number: number, file: file, line: line
+        ) { () throws(IOError) in
             guard repeatingInterrupted({ fsync(number) }) == 0 else {
                 throw IOError.current("synchronize", path)
             }
@@ -242,9 +267,11 @@ extension FileDescriptor {
     }
 
     /// Cuts the file, or extends it with zeros.
-    package func truncate(to byteCount: Int) throws(IOError) {
+    package func truncate(
+        to byteCount: Int, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
         try DiskSeam.perform(
-            .truncate, path, number: number, range: byteCount..<Int.max
+            .truncate, path, number: number, range: byteCount..<Int.max, file: file, line: line
         ) { () throws(IOError) in
             guard repeatingInterrupted({ ftruncate(number, byteCount) }) == 0 else {
                 throw IOError.current("truncate", path)
@@ -255,10 +282,13 @@ extension FileDescriptor {
     /// Reserves disk space for a range of the file and extends the file to it.
     ///
     /// File systems that cannot do that do nothing; a full one throws.
-    package func preallocate(_ range: Range<Int>) throws(IOError) {
+    package func preallocate(
+        _ range: Range<Int>, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
         guard !range.isEmpty else { return }
         let code = try DiskSeam.perform(
-            .preallocate, path, number: number, range: range.upperBound..<range.upperBound
+            .preallocate, path, number: number, range: range.upperBound..<range.upperBound,
+            file: file, line: line
         ) { () throws(IOError) in
             var code: Int32
             repeat {
@@ -283,8 +313,10 @@ extension FileDescriptor {
     /// Gives the unnamed file a name in the same file system; one that is taken is an error.
     ///
     /// Only for files of `unnamed(in:)`, and only where the file system has unnamed files.
-    package func link(as path: String) throws(IOError) {
-        let code = try DiskSeam.perform(.link, path) { () throws(IOError) in
+    package func link(
+        as path: String, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
+        let code = try DiskSeam.perform(.link, path, file: file, line: line) { () throws(IOError) in
             cshims_link_unnamed(number, path)
         }
         guard code == 0 else { throw IOError("link", path, .system(code)) }

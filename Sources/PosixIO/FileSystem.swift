@@ -63,37 +63,44 @@ package enum FileSystem {
     /// - Parameter isDurable: What is made survives a power cut; otherwise only once the directory
     ///   around it is synchronised.
     package static func makeDirectory(
-        _ path: String, permissions: mode_t = 0o755, isDurable: Bool = true
+        _ path: String, permissions: mode_t = 0o755, isDurable: Bool = true,
+        file: DebugText = #fileID, line: DebugNumber = #line
     ) throws(IOError) {
         let parent = directory(of: path)
         if try loadStatus(parent) == nil, parent != path {
-            try makeDirectory(parent, permissions: permissions, isDurable: isDurable)
+            try makeDirectory(
+                parent, permissions: permissions, isDurable: isDurable, file: file, line: line)
         }
-        guard try makeOne(path, permissions) else {
+        guard try makeOne(path, permissions, file, line) else {
             let error = IOError.current("create directory", path)
             if error.code == EEXIST, try loadStatus(path)?.kind == .directory { return }
             throw error
         }
-        if isDurable { try synchronizeDirectory(parent) }
+        if isDurable { try synchronizeDirectory(parent, file: file, line: line) }
     }
 
     /// Makes a directory unless it exists, and makes the names in it durable: a process that was killed may
     /// have given some that a power cut would take back.
     package static func takeOverDirectory(
-        _ path: String, permissions: mode_t = 0o755
+        _ path: String, permissions: mode_t = 0o755, file: DebugText = #fileID,
+        line: DebugNumber = #line
     ) throws(IOError) {
-        try makeDirectory(path, permissions: permissions)
-        try synchronizeDirectory(path)
+        try makeDirectory(path, permissions: permissions, file: file, line: line)
+        try synchronizeDirectory(path, file: file, line: line)
     }
 
-    private static func makeOne(_ path: String, _ permissions: mode_t) throws(IOError) -> Bool {
+    private static func makeOne(
+        _ path: String, _ permissions: mode_t, _ file: DebugText, _ line: DebugNumber
+    ) throws(IOError) -> Bool {
         // Most are there already, and asking changes nothing.
         var status = stat()
         if stat(path, &status) == 0 {
             errno = EEXIST
             return false
         }
-        return try DiskSeam.perform(.makeDirectory, path) { () throws(IOError) in
+        return try DiskSeam.perform(
+            .makeDirectory, path, file: file, line: line
+        ) { () throws(IOError) in
             mkdir(path, permissions) == 0
         }
     }
@@ -101,8 +108,12 @@ package enum FileSystem {
     /// Gives a file another name in the same file system, replacing what has it.
     ///
     /// Survives a power cut only after `synchronizeDirectory` of the new name's directory.
-    package static func rename(_ path: String, to newPath: String) throws(IOError) {
-        try DiskSeam.perform(.rename, newPath, former: path) { () throws(IOError) in
+    package static func rename(
+        _ path: String, to newPath: String, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
+        try DiskSeam.perform(
+            .rename, newPath, former: path, file: file, line: line
+        ) { () throws(IOError) in
             guard Glibc.rename(path, newPath) == 0 else {
                 throw IOError.current("rename to \(newPath)", path)
             }
@@ -110,8 +121,10 @@ package enum FileSystem {
     }
 
     /// Gives a file a further name in the same file system; one that is taken is an error.
-    package static func link(_ path: String, as newPath: String) throws(IOError) {
-        try DiskSeam.perform(.link, newPath) { () throws(IOError) in
+    package static func link(
+        _ path: String, as newPath: String, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
+        try DiskSeam.perform(.link, newPath, file: file, line: line) { () throws(IOError) in
             guard Glibc.link(path, newPath) == 0 else { throw IOError.current("create", newPath) }
         }
     }
@@ -120,8 +133,14 @@ package enum FileSystem {
     ///
     /// - Returns: Whether it was there.
     @discardableResult
-    package static func removeFile(_ path: String) throws(IOError) -> Bool {
-        let isGone = try DiskSeam.perform(.remove, path) { () throws(IOError) in unlink(path) == 0 }
+    package static func removeFile(
+        _ path: String, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) -> Bool {
+        let isGone = try DiskSeam.perform(
+            .remove, path, file: file, line: line
+        ) { () throws(IOError) in
+            unlink(path) == 0
+        }
         if isGone { return true }
         let error = IOError.current("remove", path)
         guard error.isNotFound else { throw error }
@@ -129,34 +148,41 @@ package enum FileSystem {
     }
 
     /// Removes an empty directory.
-    package static func removeDirectory(_ path: String) throws(IOError) {
-        try DiskSeam.perform(.removeDirectory, path) { () throws(IOError) in
+    package static func removeDirectory(
+        _ path: String, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
+        try DiskSeam.perform(.removeDirectory, path, file: file, line: line) { () throws(IOError) in
             guard rmdir(path) == 0 else { throw IOError.current("remove directory", path) }
         }
     }
 
     /// Removes a file, or a directory with all that is in it. Others may remove of it at the same time.
-    package static func removeTree(_ path: String) throws(IOError) {
+    package static func removeTree(
+        _ path: String, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
         do throws(IOError) {
             guard let status = try loadStatus(path, followingLinks: false) else { return }
             guard status.kind == .directory else {
-                try removeFile(path)
+                try removeFile(path, file: file, line: line)
                 return
             }
             for name in try Directory(path).loadNames() {
-                try removeTree(path + "/" + String(decoding: name, as: UTF8.self))
+                try removeTree(
+                    path + "/" + String(decoding: name, as: UTF8.self), file: file, line: line)
             }
-            try removeDirectory(path)
+            try removeDirectory(path, file: file, line: line)
         } catch {
             guard error.isNotFound else { throw error }
         }
     }
 
     /// Waits until names made, changed and removed in a directory are on the disk.
-    package static func synchronizeDirectory(_ path: String) throws(IOError) {
+    package static func synchronizeDirectory(
+        _ path: String, file: DebugText = #fileID, line: DebugNumber = #line
+    ) throws(IOError) {
         let number = repeatingInterrupted { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         guard number >= 0 else { throw IOError.current("open directory", path) }
-        try FileDescriptor(owning: number, path: path).synchronize()
+        try FileDescriptor(owning: number, path: path).synchronize(file: file, line: line)
     }
 
     /// Space of the file system that holds `path`.
@@ -188,21 +214,23 @@ package enum FileSystem {
     /// Puts a small file in place, at once and for good: another file, fsync, rename, fsync of the
     /// directory.
     package static func saveFile(
-        _ path: String, _ contents: [UInt8], permissions: mode_t = 0o644
+        _ path: String, _ contents: [UInt8], permissions: mode_t = 0o644,
+        file: DebugText = #fileID, line: DebugNumber = #line
     ) throws(IOError) {
         let temporary = path + unfinishedSuffix
-        try removeFile(temporary)
+        try removeFile(temporary, file: file, line: line)
         do throws(IOError) {
-            let file = try FileDescriptor(temporary, for: .create, permissions: permissions)
-            try file.writeAll(contents, at: 0)
-            try file.synchronize()
-            try rename(temporary, to: path)
+            let new = try FileDescriptor(
+                temporary, for: .create, permissions: permissions, file: file, line: line)
+            try new.writeAll(contents, at: 0, file: file, line: line)
+            try new.synchronize(file: file, line: line)
+            try rename(temporary, to: path, file: file, line: line)
         } catch {
             // What stays of it is removed by the next attempt.
-            _ = try? removeFile(temporary)
+            _ = try? removeFile(temporary, file: file, line: line)
             throw error
         }
-        try synchronizeDirectory(directory(of: path))
+        try synchronizeDirectory(directory(of: path), file: file, line: line)
     }
 
     /// The part before the last slash, `.` if there is none.

@@ -13,7 +13,7 @@ extension LocalPeer {
     private static let historyInterval = Duration.seconds(10)
     /// Commands between two snapshots of the state. The archive holds twice as many, so one of them is
     /// always continued by it.
-    private static let snapshotDistance = 500_000
+    private static let snapshotDistance = DiskSeam.limit(500_000, "SNAPSHOT")
 
     /// Applies the log, for as long as the peer runs.
     func applyLog() async throws {

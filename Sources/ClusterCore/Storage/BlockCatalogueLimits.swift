@@ -1,3 +1,5 @@
+import PosixIO
+
 /// How much of a catalogue is kept in memory and how its runs are merged.
 package struct BlockCatalogueLimits: Sendable {
     /// Entries in memory before they are written as a run.
@@ -23,7 +25,7 @@ package struct BlockCatalogueLimits: Sendable {
     }
 
     package static let standard = BlockCatalogueLimits(
-        memoryEntryLimit: 32_768, memoryShardLimit: 64, growthFactor: 4)
+        memoryEntryLimit: 32_768, memoryShardLimit: DiskSeam.limit(64, "CATALOGUE"), growthFactor: 4)
 }
 
 /// Figures of a `BlockCatalogue`.

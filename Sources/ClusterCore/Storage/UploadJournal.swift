@@ -56,7 +56,7 @@ package final class UploadJournal: @unchecked Sendable {
     private static let format: UInt8 = 1
     private static let headByteCount = 16
     /// A journal is written anew when so much of it is of no more use, and more than what is.
-    static let wasteByteLimit = 64 << 20
+    static let wasteByteLimit = DiskSeam.limit(64 << 20, "JOURNAL")
 
     /// What opened the upload.
     package let opening: [UInt8]
