@@ -14,7 +14,8 @@ import signal
 
 from archives import FormatError, archive_of_file
 from cluster import Cluster, copies
-from daemon import CheckFailed, CheckSkipped, Daemon, TookTooLong, expect
+from daemon import CheckFailed, CheckSkipped, Daemon, TookTooLong, eventually, expect
+from disk_sites import expect_reached, quiet_files
 from forms import Entry, Form, random_bytes
 from wire import WireError, query
 
@@ -43,6 +44,10 @@ TRIES = 6
 STATE = 'begin /state.sqlite'
 # Power goes when the daemon that was started after a kill opens an upload.
 CUT = ('lost', 'create /uploads/ID.journal 0')
+# So that a small ingest comes to what is beyond them: shards, bytes, bytes and commands.
+LIMITS = {
+    'INGESTD_LIMIT_CATALOGUE': '2', 'INGESTD_LIMIT_JOURNAL': '100000', 'INGESTD_LIMIT_SCRATCH': '1000',
+    'INGESTD_LIMIT_SNAPSHOT': '10'}
 
 
 class Broken(Exception):
@@ -72,23 +77,26 @@ class Ingest:
         self.daemon = daemon
         self.contents = {
             name: random_bytes('disk ' + name, size) for name, size in (
-                ('kept', 1_700_000), ('removed', 600_000), ('resumed', 1_600_000), ('archived', 400_000), ('aborted', 700_000),
-                ('last', 10_000))}
+                ('kept', 2_500_000), ('resumed', 1_600_000), ('archived', 400_000), ('aborted', 700_000), ('last', 10_000))}
+        # An upload finds its first shard here already, which goes before the upload ends.
+        self.contents['removed'] = self.contents['resumed'][:1_200_000]
         # {name: root} of what was said to be kept, and of what was said to be removed.
         self.roots, self.removed = {}, set()
         # Steps that were not answered with success, and how.
-        self.failures = []
-        archive = archive_of_file(self.contents['archived'], 90_000)[1]
+        self.failures, self.is_down = [], False
+        self.journal, self.journal_copy = None, None
+        archive = archive_of_file(self.contents['archived'], 10_000)[1]
         self.uploads = {
             'resumed': Upload(self.contents['resumed'], {'filename': 'resumed'}), 'archived': Upload(archive, {'format': 'car'})}
 
-    def run(self):
+    def run(self, is_long):
         """Everything, as far as it goes."""
+        again = {'start again': self.restart} if is_long else {}
         steps = {
             'add kept': self.add_kept, 'add removed': self.add_removed, 'open resumed': lambda: self.open('resumed'),
-            'send resumed': lambda: self.send('resumed', 400_000),
+            'send resumed': lambda: self.send('resumed', 400_000), 'copy the journal': self.copy_journal,
             # What is acknowledged before the first shard is sealed can be lost by what happens then.
-            'send more': lambda: self.send('resumed', 1_300_007),
+            'send more': lambda: self.send('resumed', 1_300_007), **again,
             'remove': self.remove, 'abort': self.abort, 'end resumed': lambda: self.send('resumed'),
             'open archived': lambda: self.open('archived'), 'send archived': lambda: self.send('archived', 200_000),
             'end archived': lambda: self.send('archived'), 'add last': self.add_last}
@@ -100,22 +108,55 @@ class Ingest:
                 if self.daemon.process.poll() is not None:
                     return
 
+    def copy_journal(self):
+        upload = self.uploads['resumed']
+        if upload.location:
+            self.journal = self.daemon.directory / 'uploads' / (upload.location.rpartition('/')[2] + '.journal')
+            self.journal_copy = self.journal.read_bytes(), upload.offset
+
+    def restart(self):
+        """Another process goes on, which finds what one that was killed may have left."""
+        self.daemon.process.send_signal(signal.SIGTERM)
+        if self.daemon.wait():
+            raise Broken('it does not end well')
+        place, runs = self.daemon.directory, sorted((self.daemon.directory / 'catalogue').glob('run-*'))
+        names = ['uploads/x.journal.new', 'roots/x.car.new', 'snapshots/taken.9', 'catalogue/run-x.catalogue.new']
+        if runs:
+            # One whose successor has all of it, and one that was cut.
+            shutil.copy(runs[-1], place / 'catalogue' / ('run-%016x.catalogue' % 98))
+            names.append('catalogue/run-%016x.catalogue' % 99)
+        if self.journal:
+            names.append('received/%s.9.new' % self.journal.name.partition('.')[0])
+            # As if the last checkpoint had not been made.
+            content, self.uploads['resumed'].offset = self.journal_copy
+            self.journal.write_bytes(content)
+        for name in names:
+            (place / name).write_bytes(b'half')
+        self.daemon.environment['INGESTD_DISK_LIFE'] = 'again'
+        try:
+            self.daemon.start()
+        except CheckFailed:
+            self.daemon.wait()
+            self.is_down = True
+            raise Broken('it does not start again') from None
+
     def request(self, *words, status):
         answer = self.daemon.api.request(*words)
         if answer.status not in status:
             raise Broken(str(answer))
         return answer
 
-    def _add(self, name):
+    def _add(self, name, **options):
         form = Form([Entry('d', kind='directory'), Entry('d/' + name, self.contents[name])])
-        answer = self.request('POST', query('/add', **OPTIONS), [form.header], form.bytes, status=(200,))
+        answer = self.request('POST', query('/add', **{**OPTIONS, **options}), [form.header], form.bytes, status=(200,))
         last = answer.lines[-1]
         if 'cid' not in last:
             raise Broken(str(last))
         self.roots[name] = last['cid']
 
     def add_kept(self):
-        self._add('kept')
+        # So large that its disk space is taken in two runs.
+        self._add('kept', **{'shard-size': str(4 * MIB)})
 
     def add_removed(self):
         self._add('removed')
@@ -233,14 +274,18 @@ def debug_daemon(bench):
     return program
 
 
-def run(program, directory, fault=None, roots=None, lie=None, then=None):
+def run(program, directory, fault=None, roots=None, lie=None, then=None, is_long=False):
     """One ingest with one fault; the names of all changes of the disk, and the ingest.
 
     `lie`: what the disk only says that it has synchronised. `then`: what happens when the daemon has been
-    started again: a fault, and whether the upload goes on before."""
+    started again: a fault, and whether the upload goes on before. `is_long`: with a start in the middle, and with
+    what is beyond limits."""
     data, undo, log = directory / 'data', directory / 'undo', directory / 'points'
     undo.mkdir(parents=True)
-    environment = {'INGESTD_DISK_ROOT': str(data), 'INGESTD_DISK_UNDO': str(undo), 'INGESTD_DISK_POINTS': str(log)}
+    sites = directory / 'sites'
+    environment = {
+        **(LIMITS if is_long else {}), 'INGESTD_DISK_ROOT': str(data), 'INGESTD_DISK_UNDO': str(undo),
+        'INGESTD_DISK_POINTS': str(log), 'INGESTD_DISK_SITES': str(sites)}
     if fault:
         environment['INGESTD_DISK_FAULT'] = '%s@%s' % fault
     if lie:
@@ -255,11 +300,13 @@ def run(program, directory, fault=None, roots=None, lie=None, then=None):
             daemon.wait()
             status = None
         else:
-            ingest.run()
+            ingest.run(is_long)
             if daemon.process.poll() is None:
                 daemon.process.send_signal(signal.SIGTERM)
-            status = daemon.wait()
+            # One that did not start again has served nobody.
+            status = None if ingest.is_down else daemon.wait()
         points = log.read_text().splitlines() if log.exists() else []
+        ingest.sites = set(sites.read_text().splitlines()) if sites.exists() else set()
         if fault and fault[1] not in points:
             raise NotReached(' '.join(fault))
         if fault and roots:
@@ -311,9 +358,11 @@ class Changes:
     def __init__(self, bench, program, kind=''):
         with concurrent.futures.ThreadPoolExecutor(self.INGEST_COUNT) as pool:
             known = list(pool.map(
-                lambda number: run(program, bench.directory / ('without-%d' % number)), range(self.INGEST_COUNT)))
+                lambda number: run(program, bench.directory / ('without-%d' % number), is_long=True),
+                range(self.INGEST_COUNT)))
         changes = [{point for point in points if point.startswith(kind)} for points, _ in known]
         self.all, self.certain, self.ingest = sorted(set.union(*changes)), set.intersection(*changes), known[0][1]
+        self.sites = set.union(*(ingest.sites for _, ingest in known))
 
     def try_all(self, cases, attempt):
         """Attempts each case until its change comes up. Those that came up without a fault each time must come up.
@@ -347,10 +396,12 @@ class Changes:
 def a_fault_at_any_change_of_the_disk_loses_nothing_that_was_acknowledged(bench):
     program = debug_daemon(bench)
     changes = Changes(bench, program)
+    sites = expect_reached(changes.sites)
     roots = changes.ingest.roots
     expect(sorted(roots) == ['archived', 'kept', 'last', 'removed', 'resumed'], 'without a fault comes %s', roots)
     cases = [(mode, point) for point in changes.all for mode in modes_at(point, bench.random, bench.options.disk_share)]
-    bench.note = changes.try_all(cases, lambda name, fault: run(program, bench.directory / name, fault, roots))
+    bench.note = sites + '; ' + changes.try_all(
+        cases, lambda name, fault: run(program, bench.directory / name, fault, roots, is_long=True))
 
 
 def a_power_cut_after_a_kill_and_a_start_loses_nothing_that_was_told(bench):
@@ -360,7 +411,7 @@ def a_power_cut_after_a_kill_and_a_start_loses_nothing_that_was_told(bench):
     changes = Changes(bench, program, 'synchronize ')
     cases = [('kill', point, goes_on) for point in changes.all for goes_on in (False, True)]
     bench.note = changes.try_all(cases, lambda name, case: run(
-        program, bench.directory / name, case[:2], changes.ingest.roots, then=(CUT, case[2])))
+        program, bench.directory / name, case[:2], changes.ingest.roots, then=(CUT, case[2]), is_long=True))
 
 
 def each_synchronisation_that_is_left_out_loses_something(bench):
@@ -488,12 +539,13 @@ def a_release_build_has_no_seam(bench):
     # Of a text that is shorter, a program may keep no copy.
     mistakes = re.findall(rb'"([^"\n]{20,})"', source.read_bytes())
     expect(len(mistakes) >= 20, '%s explains %d mistakes', source, len(mistakes))
+    seam = [b'INGESTD_DISK_', b'INGESTD_LIMIT_', *(name.encode() for name in quiet_files())]
 
     def found(program, texts):
         content = program.read_bytes()
         return [text.decode() for text in texts if text in content]
 
-    for test_program, texts in (debug_daemon(bench), [b'INGESTD_DISK_FAULT']), (simulation, mistakes):
+    for test_program, texts in (debug_daemon(bench), seam), (simulation, mistakes):
         # Else it would say nothing that others lack them.
         expect(len(found(test_program, texts)) == len(texts), '%s has only %s', test_program, found(test_program, texts))
         for program in bench.options.daemon, bench.options.cli:
