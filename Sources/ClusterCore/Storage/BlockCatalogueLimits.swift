@@ -25,7 +25,8 @@ package struct BlockCatalogueLimits: Sendable {
     }
 
     package static let standard = BlockCatalogueLimits(
-        memoryEntryLimit: 32_768, memoryShardLimit: DiskSeam.limit(64, "CATALOGUE"), growthFactor: 4)
+        memoryEntryLimit: 32_768, memoryShardLimit: DiskSeam.limit(64, "CATALOGUE"), growthFactor: 4
+    )
 }
 
 /// Figures of a `BlockCatalogue`.
