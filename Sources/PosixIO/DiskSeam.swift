@@ -6,6 +6,7 @@
 ///
 /// In a debug build, the environment can make one of these changes fail or the process end at it
 /// (`DiskFault`), to see that nothing is lost then. In other builds this is nothing.
+@usableFromInline
 package enum DiskSeam {
     package enum Change: String, Sendable {
         case create, write, truncate, preallocate, synchronize, link, rename, remove
@@ -53,7 +54,7 @@ package enum DiskSeam {
     }
 
     /// A limit that a debug build's environment can lower, so that a small check comes to what is beyond it.
-    @inline(__always)
+    @inlinable @inline(__always)
     package static func limit(_ usual: Int, _ name: DebugText) -> Int {
         #if DEBUG
             getenv("INGESTD_LIMIT_\(name.text)").flatMap { Int(String(cString: $0)) } ?? usual
@@ -74,9 +75,10 @@ package enum DiskSeam {
 }
 
 /// A literal of a call that leads to a change of the disk, or lowers a limit. Debug builds alone keep it.
+@usableFromInline
 package struct DebugText: ExpressibleByStringLiteral, Sendable {
     #if DEBUG
-        let text: StaticString
+        @usableFromInline let text: StaticString
     #endif
 
     @inlinable @inline(__always)
@@ -88,9 +90,10 @@ package struct DebugText: ExpressibleByStringLiteral, Sendable {
 }
 
 /// As `DebugText`, a number.
+@usableFromInline
 package struct DebugNumber: ExpressibleByIntegerLiteral, Sendable {
     #if DEBUG
-        let number: Int
+        @usableFromInline let number: Int
     #endif
 
     @inlinable @inline(__always)

@@ -73,7 +73,7 @@ struct DiskSeamTests {
     ]
 
     @Test func changesOfTheDiskPassTheSeam() throws {
-        let known = Self.reasons.values.joined().sorted()
+        let known = Array(Self.reasons.values.joined())
         var found: [String] = []
         // Targets that are pure import nothing that could change a disk.
         for target in try Sources.targets() where ImportTests.allowed[target] == nil {
@@ -83,11 +83,20 @@ struct DiskSeamTests {
                 found += Self.changes(in: text).map { "\(file): \($0)" }
             }
         }
-        let new = found.sorted().difference(from: known)
+        // Some lines are there twice.
+        let new = Self.surplus(of: found, over: known)
         #expect(
-            new.insertions.isEmpty,
-            "a new way to the disk: let it pass DiskSeam, then name it here: \(new.insertions)")
-        #expect(new.removals.isEmpty, "named here, and not there: \(new.removals)")
+            new.isEmpty, "a new way to the disk: let it pass DiskSeam, then name it here: \(new)")
+        let gone = Self.surplus(of: known, over: found)
+        #expect(gone.isEmpty, "named here, and not there: \(gone)")
+    }
+
+    private static func surplus(of some: [String], over others: [String]) -> [String] {
+        var left = some
+        for other in others {
+            if let index = left.firstIndex(of: other) { left.remove(at: index) }
+        }
+        return left.sorted()
     }
 
     @Test(arguments: [

@@ -32,6 +32,7 @@ BY_CHANCE = {
     'StagingArea copy: makeDirectory', 'StagingArea copy: FileDescriptor', 'StagingArea copy: writeAll',
     'StagingArea copy: synchronize', 'ShardStore renew: link', 'ShardStore renew: rename',
     'ShardStore renew: synchronizeDirectory'}
+LOGGING = re.compile(r'\blog(?:ger)?\.')
 LABEL = re.compile(r'\s*(\w+)\s*:')
 
 
@@ -148,4 +149,4 @@ def quiet_files():
     """Files with such a call and without a log line, as debug builds name them: no other text has their names."""
     files = {site.rpartition(':')[0] for site in call_sites()}
     paths = {'/'.join((path.relative_to(SOURCES).parts[0], path.name)): path for path in SOURCES.rglob('*/*/*.swift')}
-    return sorted(file for file in files if file in paths and 'log' not in paths[file].read_text().lower())
+    return sorted(file for file in files if file in paths and not LOGGING.search(paths[file].read_text()))
