@@ -15,14 +15,13 @@ struct UploadPlan {
     let unitCount: Int
     let policy: AllocationPolicy
     let isResumable: Bool
+    /// How much is to come was said at the start; without that, reservations grow.
+    let isLengthKnown: Bool
 
     var shardCount: Int { (unitCount + Self.shardUnitCount - 1) / Self.shardUnitCount }
 }
 
 enum Content {
-    /// File bytes promised to a shard.
-    static let reservedByteCount = fileByteCount(UploadPlan.shardUnitCount)
-
     static func fileByteCount(_ unitCount: Int) -> Int {
         unitCount * UploadPlan.unitByteCount + 100
     }

@@ -26,6 +26,7 @@ final class SimulatedClient: CustomStringConvertible {
     private var question = 0
     /// Largest offset that was told for this upload.
     private var acknowledged = 0
+    private var isOpened = false
     private var lastAnswer = "nothing"
 
     var isDone: Bool { jobs.isEmpty }
@@ -82,7 +83,6 @@ final class SimulatedClient: CustomStringConvertible {
     }
 
     private func unpinned(_: Outcome) {
-        world.count { $0.unpinnedCount += 1 }
         next()
     }
 
@@ -94,6 +94,7 @@ final class SimulatedClient: CustomStringConvertible {
         }
         units = Self.units(ofDataset: dataset)
         acknowledged = 0
+        isOpened = false
         coordinator = world.anyAddress()
         silentCount = 0
         guard let policy = try? AllocationPolicy(replicationMin: 1, replicationMax: copies) else {
@@ -101,7 +102,8 @@ final class SimulatedClient: CustomStringConvertible {
         }
         plan = UploadPlan(
             id: UploadID(high: world.random.next(), low: world.random.next()),
-            unitCount: units.count, policy: policy, isResumable: isResumable)
+            unitCount: units.count, policy: policy, isResumable: isResumable,
+            isLengthKnown: world.random(0...1) == 0)
         openAgain()
     }
 
@@ -133,10 +135,15 @@ final class SimulatedClient: CustomStringConvertible {
         case .refused:
             // There may be room later; a client gives up after a while.
             guard attempts < 3 else {
-                world.count { $0.refusedCount += 1 }
+                world.count(.refusedUpload)
                 return next()
             }
-            world.after(world.random(1000...5000), "try again") { [self] in open() }
+            let goesOn = isOpened && plan.isResumable && world.random(0...1) == 0
+            world.after(world.random(1000...5000), "try again") { [self] in
+                guard goesOn else { return open() }
+                attempts += 1
+                look()
+            }
         case .gone:
             world.after(world.random(100...3000), "start over") { [self] in open() }
         case .complete(let root):
@@ -150,6 +157,7 @@ final class SimulatedClient: CustomStringConvertible {
                 return world.report("offset \(acknowledged) was told, and now it is \(offset)")
             }
             acknowledged = max(acknowledged, offset)
+            isOpened = true
             if offset == units.count {
                 return ask(door, "finish", orElse: look, then: heard) {
                     $0.finish(plan.id, $1)

@@ -26,6 +26,9 @@ final class SimulatedDelivery {
     private var round = 0
     private var awaited: Set<PeerID> = []
     private var isOver = false
+    /// Whoever ends this waits for the step that the disk is at.
+    private var isOnDisk = false
+    private var whenStopped: () -> Void = {}
 
     private var shard: ShardDescription { Content.shard(units) }
 
@@ -49,16 +52,39 @@ final class SimulatedDelivery {
             let reservation = peer.state.reservation(place.upload, number: place.number)
         else { return done(.failed(isForSpace: false)) }
         let wanted = reservation.peers.filter { receipts[$0] == nil }
-        let isHere = wanted.contains(peer.id)
-        awaited = Set(
+        let others = Set(
             wanted.filter { other in
-                other != peer.id
+                other != peer.id && peer.state.peer(other) != nil
                     && (!skipsHeld || peer.state.shard(shard.cid)?.copy(on: other) == nil)
             })
-        if isHere {
-            installOwn { [self] in send(reservation.allocationVersion) }
-        } else {
-            send(reservation.allocationVersion)
+        avoidSilent(among: others) { [self] in
+            awaited = others
+            let version = reservation.allocationVersion
+            if wanted.contains(peer.id) {
+                installOwn { [self] in send(version) }
+            } else {
+                send(version)
+            }
+        }
+    }
+
+    /// Asks for other peers in place of those that kept another shard waiting a moment ago; where there
+    /// are none, those are tried.
+    private func avoidSilent(among others: Set<PeerID>, _ proceed: @escaping () -> Void) {
+        let silent = others.filter(peer.isSilent)
+        guard !silent.isEmpty else { return proceed() }
+        peer.world.count(.avoidedPeer)
+        peer.perform(
+            .reallocateShard(
+                place.upload, number: place.number, excluding: failed.union(silent).sorted())
+        ) { [self] outcome in
+            if isOver { return }
+            switch outcome {
+            case .reserved: begin()
+            case .refused(.noSpace): proceed()
+            case nil: done(.unknown)
+            default: done(.failed(isForSpace: false))
+            }
         }
     }
 
@@ -69,20 +95,38 @@ final class SimulatedDelivery {
         }
         let copy = Copy(
             shard: shard.cid, generation: peer.generation(ofShard: shard.cid))
+        guard isResumable else { return nameOwn(copy, then) }
         peer.onDisk("note an own shard") { [self] _ in
             if isOver { return }
-            if isResumable { peer.disk.markers[place] = shard.cid }
-            let isSynced =
-                peer.disk.staging[place].map { $0.syncedCount == $0.units.count } ?? false
+            peer.disk.markers[place] = shard.cid
+            nameOwn(copy, then)
+        }
+    }
+
+    private func nameOwn(_ copy: Copy, _ then: @escaping () -> Void) {
+        isOnDisk = true
+        peer.onDisk("name an own shard") { [self] _ in
+            // Another peer may have ended the upload, and the file has gone.
+            guard let staged = peer.disk.staging[place] else {
+                return endStepOfDisk { [self] in done(.failed(isForSpace: false)) }
+            }
+            let isSynced = staged.syncedCount == staged.units.count
             peer.install(units, of: place, isSynced: isSynced, as: copy)
             own = copy
+            peer.world.provokeCrash(of: peer)
             peer.onDisk("sync an own name") { [self] _ in
                 peer.disk.files[copy]?.isNamed = true
-                if isOver { return }
-                receipts[peer.id] = receipt(copy)
-                then()
+                endStepOfDisk { [self] in
+                    receipts[peer.id] = receipt(copy)
+                    then()
+                }
             }
         }
+    }
+
+    private func endStepOfDisk(_ then: () -> Void) {
+        isOnDisk = false
+        if isOver { leaveOwn() } else { then() }
     }
 
     private func receipt(_ copy: Copy) -> Receipt {
@@ -103,12 +147,6 @@ final class SimulatedDelivery {
         let (number, sender) = (round, peer)
         for member in awaited.sorted() {
             guard let other = world.peer(member) else { continue }
-            if world.mistake == .forgesReceipt, world.random(1...10) == 1 {
-                receipts[member] = Receipt(
-                    peer: member, storageID: other.storageID,
-                    generation: peer.state.generation(ofShard: shard.cid, on: member),
-                    fileByteCount: shard.fileByteCount)
-            }
             world.send(from: peer.number, to: other, "put") { other in
                 other.take(message, since: world.now) { receipt in
                     world.answer("receipt") { [weak self] in
@@ -120,16 +158,30 @@ final class SimulatedDelivery {
         }
         peer.after(Self.patience, "no receipt") { [self] in
             guard round == number, !awaited.isEmpty else { return }
-            failed.formUnion(awaited)
+            let silent = awaited.sorted()
             awaited = []
+            for member in silent { lacksAnswer(of: member) }
             settle()
         }
+    }
+
+    private func lacksAnswer(of member: PeerID) {
+        peer.noteAnswer(of: member, came: false)
+        guard peer.world.mistake == .forgesReceipt, let other = peer.world.peer(member) else {
+            failed.insert(member)
+            return
+        }
+        receipts[member] = Receipt(
+            peer: member, storageID: other.storageID,
+            generation: peer.state.generation(ofShard: shard.cid, on: member),
+            fileByteCount: shard.fileByteCount)
     }
 
     private func answered(_ member: PeerID, _ receipt: Receipt?, in number: Int) {
         guard peer.isRunning, !isOver, round == number, awaited.remove(member) != nil else {
             return
         }
+        peer.noteAnswer(of: member, came: true)
         if let receipt { receipts[member] = receipt } else { failed.insert(member) }
         if awaited.isEmpty { settle() }
     }
@@ -138,6 +190,7 @@ final class SimulatedDelivery {
     private func settle() {
         if isOver { return }
         guard !failed.isDisjoint(with: currentPeers) else { return seal() }
+        peer.world.count(.movedShard)
         peer.perform(
             .reallocateShard(
                 place.upload, number: place.number, excluding: failed.sorted())
@@ -178,10 +231,14 @@ final class SimulatedDelivery {
         switch refusal {
         case .receiptOutdated(peer.id, _, let dropped):
             guard let former = own else { return done(.failed(isForSpace: false)) }
-            let renewed = peer.renew(former, generation: dropped)
-            own = renewed
-            receipts[peer.id] = receipt(renewed)
-            begin()
+            isOnDisk = true
+            peer.renew(former, generation: dropped) { [self] renewed in
+                own = renewed
+                endStepOfDisk { [self] in
+                    receipts[peer.id] = receipt(renewed)
+                    begin()
+                }
+            }
         case .receiptOutdated(let other, _, _), .receiptFromStranger(let other):
             receipts[other] = nil
             begin()
@@ -193,7 +250,8 @@ final class SimulatedDelivery {
     }
 
     private func done(_ result: Result) {
-        if case .sealed = result { isOver = true } else { cancel() }
+        isOver = true
+        if case .sealed = result {} else { leaveOwn() }
         whenDone(result)
     }
 
@@ -201,9 +259,15 @@ final class SimulatedDelivery {
     func vanish() { isOver = true }
 
     /// Leaves the copy here, if there is one, to whoever goes on with the upload.
-    func cancel() {
-        guard !isOver else { return }
+    func cancel(_ whenStopped: @escaping () -> Void) {
         isOver = true
+        self.whenStopped = whenStopped
+        if !isOnDisk { leaveOwn() }
+    }
+
+    private func leaveOwn() {
         if let own { peer.leave(own, at: place) }
+        own = nil
+        whenStopped()
     }
 }

@@ -30,7 +30,14 @@ struct SimulatedDisk {
         var isSynced: Bool
         /// Its name is durable; until then a power cut may give it back the name it had.
         var isNamed: Bool
-        var former: Place
+        var former: FormerName
+    }
+
+    enum FormerName {
+        case staged(Place)
+        case copy(Copy)
+        /// The file has another name beside this one.
+        case none
     }
 
     struct Staged {
@@ -53,7 +60,10 @@ struct SimulatedDisk {
     var staging: [Place: Staged] = [:]
     /// Notes of shards that arrive, or of own ones of resumable uploads. Each is one durable step.
     var markers: [Place: CID] = [:]
+    /// Those of committed uploads stay, so that it is known what became of them.
     var journals: [UploadID: Journal] = [:]
+    /// Uploads whose root is recorded. Each is one durable step.
+    var rootRecords: Set<UploadID> = []
     /// Removed since the last sync of the directory: a power cut may bring them back.
     private var removed: [Copy: File] = [:]
     private var rows: [RowName: StateRow] = [:]
@@ -93,6 +103,19 @@ struct SimulatedDisk {
         removed[copy] = files.removeValue(forKey: copy)
     }
 
+    /// Gives a file another name, in place of its own or beside it. That name is not durable yet.
+    mutating func rename(_ copy: Copy, to renamed: Copy, keepingFormer: Bool) {
+        guard var file = files[copy] else { return }
+        if keepingFormer {
+            file.former = .none
+        } else {
+            files[copy] = nil
+            if file.isNamed { file.former = .copy(copy) }
+        }
+        file.isNamed = false
+        files[renamed] = file
+    }
+
     mutating func removeStaging(of upload: UploadID) {
         staging = staging.filter { $0.key.upload != upload }
     }
@@ -107,8 +130,13 @@ struct SimulatedDisk {
             guard Bool.random(using: &random), let file = files.removeValue(forKey: copy) else {
                 continue
             }
-            staging[file.former] = Staged(
-                units: file.units, syncedCount: file.isSynced ? file.units.count : 0)
+            switch file.former {
+            case .staged(let place):
+                staging[place] = Staged(
+                    units: file.units, syncedCount: file.isSynced ? file.units.count : 0)
+            case .copy(let former): files[former] = file
+            case .none: break
+            }
         }
         for place in staging.keys.sorted() {
             let staged = staging[place]!

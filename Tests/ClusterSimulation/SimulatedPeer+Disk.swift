@@ -9,7 +9,11 @@ extension SimulatedPeer {
         state.shard(shard)?.copy(on: id)?.generation ?? state.generation(ofShard: shard, on: id)
     }
 
-    func claim(_ copy: Copy) { claims[copy, default: 0] += 1 }
+    func claim(_ copy: Copy) {
+        claims[copy, default: 0] += 1
+        claimCount += 1
+        lastClaim[copy] = claimCount
+    }
 
     private func unclaim(_ copy: Copy) -> Int {
         let left = (claims[copy] ?? 1) - 1
@@ -17,17 +21,46 @@ extension SimulatedPeer {
         return left
     }
 
-    /// Ends a claim; the file goes unless the state lists it.
-    func release(_ copy: Copy) {
-        guard unclaim(copy) <= 0 else { return }
-        // What a removed peer has is judged when it is a member again.
-        guard state.peer(id) != nil else { return }
-        let isNeeded =
-            state.shard(copy.shard)?.copy(on: id)?.generation == copy.generation
-            || state.isDropPending(of: copy.shard, on: id, above: copy.generation)
-        guard !isNeeded || world.mistake == .releasesListedCopies else { return look() }
-        disk.removeFile(copy)
-        world.checkDisks()
+    /// Claims the newest copy of a shard that is here.
+    func claimNewest(of shard: CID) -> Copy? {
+        guard let generation = disk.newestGeneration(of: shard) else { return nil }
+        let copy = Copy(shard: shard, generation: generation)
+        claim(copy)
+        return copy
+    }
+
+    /// Ends a claim; the file goes unless the state, read after that, lists it.
+    func release(_ copy: Copy, _ then: @escaping () -> Void = {}) {
+        guard unclaim(copy) <= 0 else { return then() }
+        let last = lastClaim[copy]
+        releasing[copy, default: 0] += 1
+        after(world.random(0...2), "release") { [self] in
+            // What a removed peer has is judged when it is a member again.
+            let isNeeded =
+                state.peer(id) == nil
+                || state.shard(copy.shard)?.copy(on: id)?.generation == copy.generation
+                || state.isDropPending(of: copy.shard, on: id, above: copy.generation)
+            guard !isNeeded || world.mistake == .releasesListedCopies else {
+                endRelease(of: copy)
+                look()
+                return then()
+            }
+            onDisk("remove what is released") { [self] _ in
+                endRelease(of: copy)
+                // Somebody may have claimed it again.
+                if claims[copy] == nil, lastClaim[copy] == last, disk.files[copy] != nil {
+                    disk.removeFile(copy)
+                    world.count(.releasedCopy)
+                }
+                world.checkDisks()
+                then()
+            }
+        }
+    }
+
+    private func endRelease(of copy: Copy) {
+        let left = releasing[copy, default: 1] - 1
+        releasing[copy] = left > 0 ? left : nil
     }
 
     /// Gives a staged shard its name and claims it. The name is not durable yet.
@@ -36,25 +69,33 @@ extension SimulatedPeer {
         disk.staging[place] = nil
         if disk.files[copy] == nil {
             disk.files[copy] = SimulatedDisk.File(
-                units: units, isSynced: isSynced, isNamed: false, former: place)
+                units: units, isSynced: isSynced, isNamed: false, former: .staged(place))
         }
+        world.provokeRemoval(of: copy.shard)
     }
 
     /// Gives a claimed copy a later generation; the former name stays while others claim it.
-    func renew(_ copy: Copy, generation: Int) -> Copy {
-        let renewed = Copy(shard: copy.shard, generation: generation)
-        if disk.files[renewed] == nil, let file = disk.files[copy] {
-            disk.files[renewed] = file
-            if claims[copy] == 1 || world.mistake == .renamesClaimedCopies {
-                disk.files[copy] = nil
+    func renew(_ copy: Copy, generation: Int, _ then: @escaping (Copy) -> Void) {
+        onDisk("renew a copy") { [self] _ in
+            let renewed = Copy(shard: copy.shard, generation: generation)
+            if disk.files[renewed] == nil {
+                let isShared = claims[copy, default: 0] > 1
+                world.count(isShared ? .linkedCopy : .renewedCopy)
+                disk.rename(
+                    copy, to: renewed,
+                    keepingFormer: isShared && world.mistake != .renamesClaimedCopies)
+            }
+            claim(renewed)
+            renewing.insert(copy)
+            world.provokeCrash(of: self)
+            onDisk("sync a renewed name") { [self] _ in
+                // Also of one that another upload has just brought.
+                disk.files[renewed]?.isNamed = true
+                renewing.remove(copy)
+                // Where it had, nobody else looks after this one.
+                release(copy) { then(renewed) }
             }
         }
-        // Names are synced in the same step, also of one that another upload has just brought.
-        disk.files[renewed]?.isNamed = true
-        claim(renewed)
-        // Where another upload had brought the later copy already, nobody knows of this one any more.
-        if unclaim(copy) <= 0, disk.files[copy] != nil { disk.removeFile(copy) }
-        return renewed
     }
 
     /// Takes over a claimed copy that is released when its upload has ended.
@@ -67,7 +108,8 @@ extension SimulatedPeer {
 
     /// Whether a file that the log does not list has a reason to be here, as far as this peer knows.
     func mayStillHold(_ copy: Copy) -> Bool {
-        claims[copy] != nil || kept.contains(copy) || state.appliedIndex < world.truth.appliedIndex
+        claims[copy] != nil || releasing[copy] != nil || kept.contains(copy)
+            || state.appliedIndex < world.truth.appliedIndex
     }
 
     // MARK: At the start
@@ -78,27 +120,18 @@ extension SimulatedPeer {
         for upload in disk.journals.keys.sorted() {
             switch state.upload(upload)?.phase {
             case .open where state.upload(upload)?.options.coordinator == id: live.insert(upload)
+            case .committed: break
             default: disk.journals[upload] = nil
             }
         }
-        let orphans = state.allOpenUploads.filter {
-            $0.options.coordinator == id && !live.contains($0.id)
-        }
-        let isHasty = world.mistake == .sweepsTooEarly || world.mistake == .leavesOrphans
-        end(isHasty ? [] : orphans.map(\.id)) { [self] in
+        let tidy = { [self] in
             for place in disk.staging.keys.sorted() where !live.contains(place.upload) {
                 disk.staging[place] = nil
             }
             sweep()
-            then()
+            dropWhatIsNotNeeded(then)
         }
-    }
-
-    private func end(_ uploads: [UploadID], _ then: @escaping () -> Void) {
-        guard let upload = uploads.first else { return then() }
-        performPersistently(.abortUpload(upload, reason: "nobody works on it")) { [self] _ in
-            end(Array(uploads.dropFirst()), then)
-        }
+        if world.mistake == .sweepsTooEarly { tidy() } else { abortOrphans(tidy) }
     }
 
     /// Removes what a former process left and the state does not name.
@@ -121,42 +154,28 @@ extension SimulatedPeer {
 
     // MARK: Later
 
-    func reconcile() {
-        abortOrphans()
-        releaseWhatArrived()
-        dropWhatIsNotNeeded()
+    /// One look after another, each in this order.
+    func reconcile(_ then: @escaping () -> Void) {
+        dropWhatIsNotNeeded { [self] in releaseWhatArrived { [self] in abortOrphans(then) } }
     }
 
-    private func abortOrphans() {
-        if world.mistake == .leavesOrphans { return }
-        for upload in state.allOpenUploads
-        where upload.options.coordinator == id && !live.contains(upload.id) {
-            // Nobody works on it while this is under way.
-            live.insert(upload.id)
-            performPersistently(.abortUpload(upload.id, reason: "nobody works on it")) {
-                [self] _ in live.remove(upload.id)
-            }
+    private func dropWhatIsNotNeeded(_ then: @escaping () -> Void) {
+        if world.mistake == .forgetsDrops { return then() }
+        let drops = state.holdings(of: id).drops.map {
+            Copy(shard: $0.shard, generation: $0.generation)
+        }
+        drop(drops[...]) { [self] in
+            removeRootRecords()
+            then()
         }
     }
 
-    private func releaseWhatArrived() {
-        let places = Set(disk.markers.keys).union(received.keys).sorted()
-        for place in places where state.upload(place.upload)?.isOpen != true {
-            // What is still arriving is refused at its end, and looked at again then.
-            if arriving.contains(where: { $0.upload == place.upload }) { continue }
-            if sessions[place.upload] != nil { continue }
-            disk.removeStaging(of: place.upload)
-            disk.markers[place] = nil
-            if let copy = received.removeValue(forKey: place) { release(copy) }
-        }
-    }
-
-    private func dropWhatIsNotNeeded() {
-        if world.mistake == .forgetsDrops { return }
-        for drop in state.holdings(of: id).drops {
-            let name = Copy(shard: drop.shard, generation: drop.generation)
-            guard removing.insert(name).inserted else { continue }
-            onDisk("remove") { [self] _ in remove(name) }
+    private func drop(_ drops: ArraySlice<Copy>, _ then: @escaping () -> Void) {
+        guard let next = drops.first else { return then() }
+        guard removing.insert(next).inserted else { return drop(drops.dropFirst(), then) }
+        onDisk("remove") { [self] _ in
+            remove(next)
+            drop(drops.dropFirst(), then)
         }
     }
 
@@ -171,11 +190,64 @@ extension SimulatedPeer {
             return
         }
         if world.mistake != .confirmsBeforeRemoval {
-            for copy in old { disk.removeFile(copy) }
+            for copy in old {
+                disk.removeFile(copy)
+                world.count(.droppedCopy)
+            }
         }
         performPersistently(
             .confirmDropped(id, shard: drop.shard, generation: drop.generation)
         ) { [self] _ in removing.remove(drop) }
         world.checkDisks()
+    }
+
+    private func removeRootRecords() {
+        disk.rootRecords = disk.rootRecords.filter { upload in
+            switch state.upload(upload)?.phase {
+            case .open: true
+            case .committed(let root, _): state.root(root)?.upload == upload
+            case .aborted: false
+            case nil: state.rootOfUpload(upload) != nil
+            }
+        }
+    }
+
+    private func releaseWhatArrived(_ then: @escaping () -> Void) {
+        let uploads = Set(disk.markers.keys.map(\.upload)).union(received.keys.map(\.upload))
+        // What is still arriving is refused at its end, and looked at again then.
+        let ended = uploads.filter { upload in
+            state.upload(upload)?.isOpen != true && !arriving.contains { $0.upload == upload }
+        }
+        forget(ended.sorted()[...], then)
+    }
+
+    private func forget(_ uploads: ArraySlice<UploadID>, _ then: @escaping () -> Void) {
+        guard let upload = uploads.first else { return then() }
+        onDisk("forget an upload") { [self] _ in
+            disk.removeStaging(of: upload)
+            disk.markers = disk.markers.filter { $0.key.upload != upload }
+            let places = received.keys.filter { $0.upload == upload }.sorted()
+            let copies = places.compactMap { received.removeValue(forKey: $0) }
+            release(copies[...]) { [self] in forget(uploads.dropFirst(), then) }
+        }
+    }
+
+    func release(_ copies: ArraySlice<Copy>, _ then: @escaping () -> Void) {
+        guard let copy = copies.first else { return then() }
+        release(copy) { [self] in release(copies.dropFirst(), then) }
+    }
+
+    private func abortOrphans(_ then: @escaping () -> Void) {
+        if world.mistake == .leavesOrphans { return then() }
+        let open = state.allOpenUploads.filter { $0.options.coordinator == id }.map(\.id)
+        abort(open[...], then)
+    }
+
+    private func abort(_ open: ArraySlice<UploadID>, _ then: @escaping () -> Void) {
+        guard let upload = open.first(where: { !live.contains($0) }) else { return then() }
+        world.count(.orphan)
+        performPersistently(.abortUpload(upload, reason: "nobody works on it")) { [self] _ in
+            abort(open.drop { $0 != upload }.dropFirst(), then)
+        }
     }
 }

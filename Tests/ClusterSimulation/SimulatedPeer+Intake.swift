@@ -42,6 +42,7 @@ extension SimulatedPeer {
                 }
                 let isSynced = world.mistake != .receiptBeforeSync
                 install(shard.units, of: shard.place, isSynced: isSynced, as: copy)
+                world.provokeCrash(of: self)
                 if world.mistake == .receiptBeforeName { return arrived(shard, copy, answer) }
                 onDisk("sync a name") { [self] _ in
                     disk.files[copy]?.isNamed = true
@@ -52,20 +53,23 @@ extension SimulatedPeer {
     }
 
     private func arrived(
-        _ shard: Delivered, _ first: Copy, _ answer: @escaping (Receipt?) -> Void
+        _ shard: Delivered, _ copy: Copy, _ answer: @escaping (Receipt?) -> Void
     ) {
-        var copy = first
         let generation = generation(ofShard: copy.shard)
-        if generation > copy.generation {
-            copy = renew(copy, generation: generation)
-        }
+        guard generation > copy.generation else { return sign(shard, copy, answer) }
+        renew(copy, generation: generation) { [self] in sign(shard, $0, answer) }
+    }
+
+    private func sign(_ shard: Delivered, _ copy: Copy, _ answer: @escaping (Receipt?) -> Void) {
         let former = received.updateValue(copy, forKey: shard.place)
         arriving.remove(shard.place)
-        if let former { release(former) }
-        look()
-        answer(
-            Receipt(
-                peer: id, storageID: storageID, generation: copy.generation,
-                fileByteCount: Content.fileByteCount(shard.units.count)))
+        let tell = { [self] in
+            look()
+            answer(
+                Receipt(
+                    peer: id, storageID: storageID, generation: copy.generation,
+                    fileByteCount: Content.fileByteCount(shard.units.count)))
+        }
+        if let former { release(former, tell) } else { tell() }
     }
 }

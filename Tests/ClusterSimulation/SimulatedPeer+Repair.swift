@@ -6,6 +6,8 @@ struct RepairState {
     /// By this peer's own clock.
     var downSince: [PeerID: Int] = [:]
     var failed: [CID: Int] = [:]
+    /// Peers that a copy did not reach.
+    var missed: [PeerID: Int] = [:]
     var isBusy = false
     /// The upload whose copy is on its way.
     var awaited: UploadID?
@@ -15,6 +17,7 @@ struct RepairState {
 extension SimulatedPeer {
     private static let graceTime = 12_000
     private static let failurePause = 10_000
+    private static let missPause = 60_000
 
     func lookForRepairs() {
         guard isReady, world.mistake != .neverRepairs else { return }
@@ -30,9 +33,16 @@ extension SimulatedPeer {
                 from: id, lost: lost, skipping: Set(repair.failed.keys), limit: 1
             ).first
         else { return }
-        let targets = state.peersForAnotherCopy(of: shard, lost: lost)
+        let targets = promising(among: state.peersForAnotherCopy(of: shard, lost: lost))
         guard !targets.isEmpty else { return }
         copy(shard, to: targets)
+    }
+
+    /// Peers that no copy has missed a moment ago, where there are some.
+    private func promising(among able: [PeerID]) -> [PeerID] {
+        repair.missed = repair.missed.filter { world.now - $0.value < Self.missPause }
+        let promising = able.filter { repair.missed[$0] == nil && !isSilent($0) }
+        return promising.isEmpty ? able : promising
     }
 
     /// One peer does it for all.
@@ -90,27 +100,33 @@ extension SimulatedPeer {
                 world.answer("receipt of a copy") { [self] in
                     // Nothing is said to a process that has ended.
                     after(0, "take a receipt") { [self] in
-                        answered(receipt, units, place, finish)
+                        answered(receipt, of: target, units, place, finish)
                     }
                 }
             }
         }
-        after(10_000, "no receipt of a copy") { [self] in answered(nil, units, place, finish) }
+        after(10_000, "no receipt of a copy") { [self] in
+            answered(nil, of: target, units, place, finish)
+        }
     }
 
     /// One answer, or none in time.
     private func answered(
-        _ receipt: Receipt?, _ units: [Unit], _ place: Place, _ finish: @escaping (Bool) -> Void
+        _ receipt: Receipt?, of target: PeerID, _ units: [Unit], _ place: Place,
+        _ finish: @escaping (Bool) -> Void
     ) {
         guard repair.awaited == place.upload else { return }
         repair.awaited = nil
-        guard let receipt else { return finish(false) }
+        guard let receipt else {
+            repair.missed[target] = world.now
+            return finish(false)
+        }
         performPersistently(
             .sealShard(place.upload, number: 0, Content.shard(units), receipts: [receipt])
         ) { [self] outcome in
             guard case .sealed = outcome else { return finish(false) }
             if world.mistake == .forgetsToEndRepairs { return finish(true) }
-            world.count { $0.repairedCount += 1 }
+            world.count(.repairedCopy)
             perform(.abortUpload(place.upload, reason: "the copy is made")) { _ in finish(true) }
         }
     }

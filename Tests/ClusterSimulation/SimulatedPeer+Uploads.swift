@@ -14,7 +14,8 @@ extension SimulatedPeer {
         let options = UploadOptions(
             name: "upload", policy: plan.policy,
             shardLimitByteCount: UploadPlan.shardUnitCount * UploadPlan.unitByteCount,
-            coordinator: id, expectedByteCount: Content.fileByteCount(plan.unitCount))
+            coordinator: id,
+            expectedByteCount: plan.isLengthKnown ? Content.fileByteCount(plan.unitCount) : nil)
         let begin = { [self] in
             perform(.openUpload(plan.id, options)) { [self] outcome in
                 guard outcome == .done else {
@@ -100,7 +101,7 @@ extension SimulatedPeer {
 
     /// The session of an open upload, made anew from its journal if need be.
     private func session(_ upload: UploadID) -> SimulatedSession? {
-        if let session = sessions[upload] { return session }
+        if let session = sessions[upload] { return session.isOver ? nil : session }
         guard let journal = disk.journals[upload], live.contains(upload),
             state.upload(upload)?.isOpen == true
         else { return nil }
@@ -125,6 +126,7 @@ extension SimulatedPeer {
                 look()
             case .open where world.now - touched[upload, default: world.now] > Self.lease:
                 sessions[upload]?.abandon()
+                world.count(.abandonedUpload)
                 perform(.abortUpload(upload, reason: "nobody asks for it")) { _ in }
             default: touched[upload] = touched[upload] ?? world.now
             }

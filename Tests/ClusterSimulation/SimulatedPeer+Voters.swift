@@ -183,7 +183,7 @@ extension SimulatedPeer {
 
     /// Late, twice or never.
     private func take(_ step: VoterStep) {
-        world.count { $0.stepCount += 1 }
+        world.count(.voterStep)
         if case .promote = step { isAnnounced = false }
         let copies = world.mishap(10) ? 2 : 1
         for _ in 0..<copies where !world.mishap(10) {

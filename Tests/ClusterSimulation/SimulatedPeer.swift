@@ -47,7 +47,7 @@ final class SimulatedPeer {
     private(set) var renewedAt = -SimulatedPeer.leaseTime
 
     // One life.
-    private var life = 0
+    private(set) var life = 0
     private(set) var isRunning = false
     /// It has caught up, joined and looked through its disk.
     private(set) var isReady = false
@@ -61,6 +61,13 @@ final class SimulatedPeer {
     /// When somebody last asked for an upload.
     var touched: [UploadID: Int] = [:]
     var claims: [Copy: Int] = [:]
+    /// Number of the last claim on a copy.
+    var lastClaim: [Copy: Int] = [:]
+    var claimCount = 0
+    /// Copies whose last claim has just ended.
+    var releasing: [Copy: Int] = [:]
+    /// Claimed copies that have just got another name.
+    var renewing: Set<Copy> = []
     /// Files of shards that had no copy at the start, which may be the last; the next start looks again.
     var kept: Set<Copy> = []
     var received: [Place: Copy] = [:]
@@ -71,6 +78,9 @@ final class SimulatedPeer {
     var isAnnounced = false
     var isSteering = false
     private var isLooking = false
+    private var mustLookAgain = false
+    /// Peers that did not answer, and until when that counts.
+    private var silentUntil: [PeerID: Int] = [:]
     private var isSayingUp = false
     private var missing: Set<PeerID> = []
 
@@ -104,7 +114,11 @@ final class SimulatedPeer {
     func onDisk(
         _ label: StaticString, needsRoom: Bool = false, _ body: @escaping (Bool) -> Void
     ) {
-        after(world.random(diskDelay), label) { [self] in body(!(needsRoom && diskIsFull)) }
+        after(world.random(diskDelay), label) { [self] in
+            let isMet = needsRoom && diskIsFull
+            if isMet { world.count(.fullDisk) }
+            body(!isMet)
+        }
     }
 
     // MARK: Life
@@ -124,6 +138,11 @@ final class SimulatedPeer {
         live = []
         touched = [:]
         claims = [:]
+        lastClaim = [:]
+        claimCount = 0
+        releasing = [:]
+        renewing = []
+        silentUntil = [:]
         kept = []
         received = [:]
         arriving = []
@@ -131,14 +150,11 @@ final class SimulatedPeer {
         repair = RepairState()
         missing = []
         isLooking = false
+        mustLookAgain = false
         isSayingUp = false
         if world.mistake != .trustsFormerNames { disk.synchronizeNames() }
         for place in disk.markers.keys.sorted() {
-            guard let shard = disk.markers[place],
-                let generation = disk.newestGeneration(of: shard)
-            else { continue }
-            received[place] = Copy(shard: shard, generation: generation)
-            claim(Copy(shard: shard, generation: generation))
+            received[place] = disk.markers[place].flatMap(claimNewest)
         }
         every(1000, "poll") { [self] in follow() }
         every(1000, "member") { [self] in tendMember() }
@@ -303,15 +319,27 @@ final class SimulatedPeer {
         missing = gone
     }
 
+    func isSilent(_ peer: PeerID) -> Bool { world.now < silentUntil[peer, default: 0] }
+
+    /// A call to another peer was answered, or not in time.
+    func noteAnswer(of peer: PeerID, came: Bool) {
+        silentUntil[peer] = came ? nil : world.now + Self.leaseTime
+    }
+
     // MARK: Looks at the disk
 
-    /// Looks soon whether disk and state agree.
+    /// Looks soon whether disk and state agree, when the look before has ended.
     func look() {
-        guard isReady, !isLooking else { return }
+        guard isReady else { return }
+        mustLookAgain = true
+        guard !isLooking else { return }
         isLooking = true
         after(world.random(1...50), "look") { [self] in
-            isLooking = false
-            reconcile()
+            mustLookAgain = false
+            reconcile { [self] in
+                isLooking = false
+                if mustLookAgain { look() }
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ final class SimulatedSession {
     private var deliveries: [Int: SimulatedDelivery] = [:]
     private var whenOver: [(UploadAnswer) -> Void] = []
     private var isCommitting = false
-    private var isOver = false
+    private(set) var isOver = false
 
     var id: UploadID { plan.id }
     private var world: World { peer.world }
@@ -89,14 +89,43 @@ final class SimulatedSession {
                 if let last = shards.indices.last { close(last) }
                 return open(number) { [self] in placeUnits(then) }
             }
-            shards[number].units.append(units[placedCount])
             if shards[number].phase == .open {
-                peer.disk.staging[place(number), default: SimulatedDisk.Staged()]
-                    .units.append(units[placedCount])
+                if missingByteCount(number) > 0 {
+                    return extendReservation(number) { [self] in placeUnits(then) }
+                }
+                peer.disk.staging[place(number)]?.units.append(units[placedCount])
             }
+            shards[number].units.append(units[placedCount])
             placedCount += 1
         }
         then()
+    }
+
+    /// File bytes that one more block of a shard needs beyond what is reserved for it.
+    private func missingByteCount(_ number: Int) -> Int {
+        // One whose upload was ended meanwhile is refused later.
+        guard world.mistake != .writesBeyondReservation,
+            let reservation = peer.state.reservation(id, number: number)
+        else { return 0 }
+        return Content.fileByteCount(shards[number].units.count + 1) - reservation.byteCount
+    }
+
+    private func extendReservation(_ number: Int, _ then: @escaping () -> Void) {
+        let byteCount = Content.fileByteCount(shards[number].units.count + 2)
+        peer.perform(
+            .extendReservation(id, number: number, byteCount: byteCount)
+        ) { [self] outcome in
+            guard !isOver else { return }
+            switch outcome {
+            case .reserved:
+                world.count(.extendedReservation)
+                then()
+            case .refused(let refusal):
+                if refusal.isForSpace { world.count(.refusedExtension) }
+                fail(isForSpace: refusal.isForSpace)
+            default: fail(isForSpace: false)
+            }
+        }
     }
 
     private func open(_ number: Int, _ then: @escaping () -> Void) {
@@ -107,22 +136,32 @@ final class SimulatedSession {
         }
         let isReserved = peer.state.reservation(id, number: number) != nil
         if isReserved || world.mistake == .skipsReservation && number > 0 {
-            peer.disk.staging[place(number)] = nil
-            shards.append(Shard(phase: .open))
+            begin(number)
             return then()
         }
         peer.perform(
-            .reserveShard(id, number: number, byteCount: Content.reservedByteCount)
+            .reserveShard(id, number: number, byteCount: firstReservation)
         ) { [self] outcome in
             guard !isOver else { return }
             switch outcome {
             case .reserved:
-                shards.append(Shard(phase: .open))
+                begin(number)
                 then()
-            case .refused(let refusal): end(refusal.isForSpace ? .refused : .gone)
-            default: suspend()
+            case .refused(let refusal): fail(isForSpace: refusal.isForSpace)
+            default: fail(isForSpace: false)
             }
         }
+    }
+
+    private func begin(_ number: Int) {
+        peer.disk.staging[place(number)] = SimulatedDisk.Staged()
+        shards.append(Shard(phase: .open))
+    }
+
+    /// Enough for a full shard, or for all that is known to come; the first block, where nothing is.
+    private var firstReservation: Int {
+        let expected = plan.isLengthKnown ? plan.unitCount - placedCount : 1
+        return Content.fileByteCount(min(expected, UploadPlan.shardUnitCount))
     }
 
     private func close(_ number: Int) {
@@ -152,8 +191,8 @@ final class SimulatedSession {
                 if copy == nil { peer.disk.staging[place(number)] = nil }
                 shards[number].phase = .sealed
                 commitIfSealed()
-            case .failed(let isForSpace): end(isForSpace ? .refused : .gone)
-            case .unknown: suspend()
+            case .failed(let isForSpace): fail(isForSpace: isForSpace)
+            case .unknown: fail(isForSpace: false)
             }
         }
         deliveries[number] = delivery
@@ -181,7 +220,7 @@ final class SimulatedSession {
         let write = { [self] in
             peer.onDisk("write the journal", needsRoom: true) { [self] hasRoom in
                 guard !isOver else { return }
-                guard hasRoom else { return suspend() }
+                guard hasRoom else { return fail(isForSpace: true) }
                 let skipped = world.mistake == .dropsJournalRecord && reached > 2 ? 1 : 0
                 peer.disk.journals[id]?.units = Array(units.prefix(reached - skipped))
                 acknowledged = reached
@@ -203,7 +242,7 @@ final class SimulatedSession {
 
     /// Goes on with what the journal has.
     func resume(_ journal: SimulatedDisk.Journal) {
-        world.count { $0.resumedCount += 1 }
+        world.count(.resumedUpload)
         units = journal.units
         acknowledged = units.count
         placedCount = units.count
@@ -221,14 +260,15 @@ final class SimulatedSession {
             }
             shards.append(Shard(phase: .open, units: mine))
             guard peer.state.reservation(id, number: number) != nil else { return lose(number) }
-            if let copy = peer.received[place(number)], let file = peer.disk.files[copy],
-                file.units.starts(with: mine)
+            let copy = peer.received[place(number)]
+            if isWhole, copy?.shard == Content.shard(mine).cid,
+                let newest = peer.claimNewest(of: Content.shard(mine).cid)
             {
-                if isWhole, file.units.count == mine.count {
-                    peer.claim(copy)
-                    deliver(number, own: copy)
-                    continue
-                }
+                world.count(.reclaimedCopy)
+                deliver(number, own: newest)
+                continue
+            }
+            if let file = copy.flatMap({ peer.disk.files[$0] }), file.units.starts(with: mine) {
                 peer.disk.staging[place(number)] = SimulatedDisk.Staged(
                     units: mine, syncedCount: mine.count)
                 continue
@@ -261,54 +301,69 @@ final class SimulatedSession {
         let root = Content.root(units)
         let cids = shards.map { Content.shard($0.units).cid }
         guard let dag = try? ListNode.root(of: cids) else { return end(.gone) }
-        peer.performPersistently(
-            .commitUpload(
-                id,
-                UploadCommit(
-                    root: root, clusterDAG: dag, shardCount: shards.count,
-                    contentByteCount: units.count * UploadPlan.unitByteCount))
-        ) { [self] outcome in
+        let commit = UploadCommit(
+            root: root, clusterDAG: dag, shardCount: shards.count,
+            contentByteCount: units.count * UploadPlan.unitByteCount)
+        if world.mistake == .commitsBeforeRecord { self.commit(commit) }
+        peer.onDisk("record a root", needsRoom: true) { [self] hasRoom in
             guard !isOver else { return }
-            guard case .committed = outcome else { return end(.gone) }
-            world.count { $0.committedCount += 1 }
-            leave(with: .complete(root))
+            guard hasRoom else { return fail(isForSpace: true) }
+            peer.disk.rootRecords.insert(id)
+            if world.mistake != .commitsBeforeRecord { self.commit(commit) }
         }
+    }
+
+    private func commit(_ commit: UploadCommit) {
+        peer.performPersistently(.commitUpload(id, commit)) { [self] outcome in
+            guard !isOver else { return }
+            guard case .committed = outcome else { return fail(isForSpace: false) }
+            world.count(.commit)
+            isOver = true
+            let copies = own.keys.sorted().map { own[$0]! }
+            own = [:]
+            peer.release(copies[...]) { [self] in
+                peer.disk.removeStaging(of: id)
+                leave()
+                answer(.complete(commit.root))
+            }
+        }
+    }
+
+    /// Something went wrong on the way. What has a journal goes on from it later; the rest is given up.
+    private func fail(isForSpace: Bool) {
+        guard plan.isResumable else { return end(isForSpace ? .refused : .gone) }
+        guard !isOver else { return }
+        world.count(.suspendedUpload)
+        abandon()
+        if isForSpace { answer(.refused) }
+        whenOver = []
     }
 
     /// Gives up: nothing of the upload stays.
     private func end(_ answer: UploadAnswer) {
         guard !isOver else { return }
-        world.count { $0.abortedCount += 1 }
-        // In the background: the client need not wait for it.
-        peer.perform(.abortUpload(id, reason: "it failed")) { _ in }
-        leave(with: answer)
-    }
-
-    private func leave(with answer: UploadAnswer) {
-        isOver = true
-        peer.disk.journals[id] = nil
-        if world.mistake != .leavesOrphans { peer.disk.removeStaging(of: id) }
-        forgetOwn()
-        peer.sessions[id] = nil
-        peer.live.remove(id)
-        peer.look()
-        for one in whenOver { one(answer) }
-        whenOver = []
-    }
-
-    /// Leaves the upload to a later session, or to another process; one without a journal ends.
-    private func suspend() {
-        guard plan.isResumable else { return end(.gone) }
-        abandon()
+        world.count(.abortedUpload)
+        stop { [self] in
+            if world.mistake != .leavesOrphans { peer.disk.removeStaging(of: id) }
+            peer.perform(.abortUpload(id, reason: "it failed")) { [self] _ in
+                // Only the state knows when the copies are of no more use.
+                leaveOwn()
+                peer.disk.journals[id] = nil
+                leave()
+            }
+        }
+        self.answer(answer)
     }
 
     func giveUp() { end(.gone) }
 
-    /// Stops where it is.
+    /// Leaves the upload to a later session.
     func abandon() {
-        isOver = true
-        forgetOwn()
-        peer.sessions[id] = nil
+        guard !isOver else { return }
+        stop { [self] in
+            leaveOwn()
+            peer.sessions[id] = nil
+        }
     }
 
     /// The process has ended.
@@ -317,11 +372,35 @@ final class SimulatedSession {
         for delivery in deliveries.values { delivery.vanish() }
     }
 
-    private func forgetOwn() {
-        for number in deliveries.keys.sorted() { deliveries[number]!.cancel() }
+    /// Ends what is on its way.
+    private func stop(_ then: @escaping () -> Void) {
+        isOver = true
+        let running = deliveries.keys.sorted().map { deliveries[$0]! }
         deliveries = [:]
+        var runningCount = running.count
+        if runningCount == 0 { return then() }
+        for delivery in running {
+            delivery.cancel {
+                runningCount -= 1
+                if runningCount == 0 { then() }
+            }
+        }
+    }
+
+    private func leaveOwn() {
         for number in own.keys.sorted() { peer.leave(own[number]!, at: place(number)) }
         own = [:]
+    }
+
+    private func leave() {
+        peer.sessions[id] = nil
+        peer.live.remove(id)
+        peer.look()
+    }
+
+    private func answer(_ answer: UploadAnswer) {
+        for one in whenOver { one(answer) }
+        whenOver = []
     }
 }
 

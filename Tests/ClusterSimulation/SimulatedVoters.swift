@@ -233,6 +233,7 @@ final class SimulatedVoters {
             let replica = living.first(where: { $0.id == nameless.id }),
             replica.committedCount == leader.committedCount
         else { return }
+        world.provokeLoss(byMemberOf: replica.peer, under: leader.peer)
         propose(.change(.name(replica.id, as: replica.peer.name)))
     }
 
@@ -270,7 +271,7 @@ final class SimulatedVoters {
             world.report("peer \(candidate.peer.number) leads and does not know what was decided")
         }
         leader = candidate
-        world.count { $0.electionCount += 1 }
+        world.count(.election)
         world.leaderChanged()
         propose(.nothing)
     }

@@ -107,7 +107,7 @@ extension World {
             let next = addPeer(on: peer.machine)
             next.start()
         }
-        count { $0.returnedCount += 1 }
+        count(.returnedPeer)
     }
 
     // MARK: Loss
@@ -115,10 +115,10 @@ extension World {
     /// Its disk is never seen again.
     private func loseSomebody() {
         let peer = anyAddress()
-        guard counts.lostCount < Self.lossLimit, presentPeers.count > Self.leastPeerCount + 1,
+        guard counts[.lostPeer] < Self.lossLimit, presentPeers.count > Self.leastPeerCount + 1,
             !errands.contains(peer.number), canLose(peer)
         else { return }
-        count { $0.lostCount += 1 }
+        count(.lostPeer)
         peer.crash()
         peer.presence = .lost
         peer.member = nil
@@ -128,12 +128,9 @@ extension World {
 
     /// The directory of its etcd is removed while it does not run.
     private func loseSomeEtcd() {
-        let able = presentPeers.filter { peer in
-            // As long as nobody knows that it has started, nobody could know that it lost anything.
-            let own = voters.configuration.members.first { $0.id == peer.member?.id }
-            return !peer.isRunning && own?.name.isEmpty == false && canLose(peer)
-        }
+        let able = presentPeers.filter { !$0.isRunning && canLoseEtcd($0) }
         guard !able.isEmpty else { return }
+        count(.lostEtcd)
         able[random(0...able.count - 1)].member = nil
     }
 
@@ -143,10 +140,16 @@ extension World {
         guard let member = peer.member, member.isRunning, voters.isForgotten(member) else {
             return
         }
-        count { $0.freedCount += 1 }
+        count(.freedPeer)
         peer.crash()
         peer.member = nil
         peer.start()
+    }
+
+    func canLoseEtcd(_ peer: SimulatedPeer) -> Bool {
+        // As long as nobody knows that it has started, nobody could know that it lost anything.
+        let own = voters.configuration.members.first { $0.id == peer.member?.id }
+        return peer.presence == .here && own?.name.isEmpty == false && canLose(peer)
     }
 
     /// Without what a peer's member has, the others could still agree; with one or two voters, or none to

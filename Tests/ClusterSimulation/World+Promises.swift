@@ -15,6 +15,7 @@ extension World {
                 report("peer \(name(member.peer)) is promised away beyond its capacity")
             }
         }
+        checkRootRecords()
         checkDisks()
     }
 
@@ -59,6 +60,10 @@ extension World {
         }
         // A process that starts has not looked yet.
         guard peer.isReady else { return }
+        for copy in peer.claims.keys.sorted()
+        where peer.disk.files[copy] == nil && !peer.renewing.contains(copy) {
+            report("shard \(short(copy.shard)) on peer \(peer.number) is claimed and has gone")
+        }
         let drops = Dictionary(
             uniqueKeysWithValues: holdings.drops.map { ($0.shard, $0.generation) })
         for copy in peer.disk.files.keys.sorted() where !accounted.contains(copy) {
@@ -68,11 +73,24 @@ extension World {
         }
         for (place, staged) in peer.disk.staging.sorted(by: { $0.key < $1.key }) {
             guard !staged.units.isEmpty, truth.upload(place.upload)?.isOpen == true,
-                truth.reservation(place.upload, number: place.number) == nil,
                 truth.sealedShard(place.upload, number: place.number) == nil
             else { continue }
-            report(
-                "peer \(peer.number) writes shard \(place.number), for which nothing is reserved")
+            let reservation = truth.reservation(place.upload, number: place.number)
+            if Content.fileByteCount(staged.units.count) > reservation?.byteCount ?? 0 {
+                report(
+                    "peer \(peer.number) writes more of shard \(place.number) than is reserved for it"
+                )
+            }
+        }
+    }
+
+    /// Whoever took an upload in keeps a record of its root, unless its disk was lost.
+    private func checkRootRecords() {
+        for root in truth.allRoots {
+            guard let peer = peer(root.options.coordinator), peer.presence != .lost,
+                !peer.disk.rootRecords.contains(root.upload)
+            else { continue }
+            report("peer \(peer.number) has no record of a root that it has committed")
         }
     }
 
@@ -156,8 +174,17 @@ extension World {
         }
         if !peer.disk.staging.isEmpty { unrest.append("peer \(peer.number) has staging files") }
         if !peer.disk.markers.isEmpty { unrest.append("peer \(peer.number) has notes of arrivals") }
-        if !peer.disk.journals.isEmpty { unrest.append("peer \(peer.number) has journals") }
+        if peer.disk.journals.keys.contains(where: { !isCommitted($0) }) {
+            unrest.append("peer \(peer.number) has journals")
+        }
+        if peer.disk.rootRecords.contains(where: { truth.rootOfUpload($0) == nil }) {
+            unrest.append("peer \(peer.number) has records of roots that are none")
+        }
         return unrest
+    }
+
+    private func isCommitted(_ upload: UploadID) -> Bool {
+        if case .committed = truth.upload(upload)?.phase { true } else { false }
     }
 
     private func name(_ id: PeerID) -> String { peer(id).map { "peer \($0.number)" } ?? "\(id)" }

@@ -32,34 +32,18 @@ final class World {
     private var ledSince = 0
     /// Shards whose last copies were given up with the machine that had them.
     private(set) var givenUp: Set<CID> = []
+    /// Machines come and go, in most worlds. Among all that, some errors hardly ever show.
+    let hasOperator: Bool
     /// Few: the same shards come, go and come again, sometimes several times at once.
     private(set) var datasets = 0...5
     private(set) var clients: [SimulatedClient] = []
-    private var cutLinks: Set<Set<Int>> = []
+    var cutLinks: Set<Set<Int>> = []
     /// Peers that an operator is about to remove or to bring back.
     var errands: Set<Int> = []
     var removalCount = 0
     private(set) var isFaulty = true
     private(set) var findings: [String] = []
     private(set) var counts = Counts()
-
-    /// What a run was made of.
-    struct Counts {
-        var eventCount = 0
-        var crashCount = 0
-        var committedCount = 0
-        var refusedCount = 0
-        var abortedCount = 0
-        var resumedCount = 0
-        var repairedCount = 0
-        var unpinnedCount = 0
-        var electionCount = 0
-        var stepCount = 0
-        var removedCount = 0
-        var returnedCount = 0
-        var lostCount = 0
-        var freedCount = 0
-    }
 
     struct LogEntry {
         let index: LogIndex
@@ -74,16 +58,14 @@ final class World {
         self.mistake = mistake
         self.isTraced = isTraced
         random = SeededGenerator(seed: seed)
+        hasOperator = Int.random(in: 0...3, using: &random) > 0
         for machine in 0..<Int.random(in: 4...6, using: &random) { addPeer(on: machine) }
         peers[0].isFounder = true
-        if random(0...2) == 0 { datasets = 2...2 }
+        if random(0...1) == 0 { datasets = 2...2 }
         for number in 0..<Self.clientCount {
             clients.append(SimulatedClient(number, in: self))
         }
     }
-
-    /// Machines come and go. Among all that, one error hardly ever shows.
-    private var hasOperator: Bool { mistake != .trustsFormerNames }
 
     /// Runs to the end: all is at rest and as promised, or something is found.
     func run() {
@@ -100,7 +82,7 @@ final class World {
         after(Self.faultyTime, "heal") { [unowned self] in self.heal() }
         while findings.isEmpty, let event = queue.next() {
             now = event.time
-            counts.eventCount += 1
+            counts.add(.event)
             trace.add(now, event.label)
             if isTraced { print("\(now) \(event.label)") }
             event.body()
@@ -113,7 +95,7 @@ final class World {
         queue.removeAll()
     }
 
-    func count(_ change: (inout Counts) -> Void) { change(&counts) }
+    func count(_ kind: Counts.Kind) { counts.add(kind) }
 
     // MARK: Time and chance
 
@@ -163,7 +145,15 @@ final class World {
         guard peer.reachesLog, !mishap(5) else { return }
         let time = LogTime(millisecondsSinceEpoch: UInt64(1_000_000 + now + peer.clockSkew))
         for _ in 0..<(mishap(5) ? 2 : 1) {
-            after(random(1...(isFaulty ? 300 : 10)), "append") { [unowned self] in
+            // Some come when their process has died and another one has started.
+            let isLate = mishap(10)
+            if isLate, case .sealShard = command, random(0...1) == 0 {
+                after(0, "worst moment") { [unowned self] in crash(peer, isShort: true) }
+            }
+            let life = peer.life
+            let delay = isLate ? random(200...1500) : random(1...(isFaulty ? 300 : 10))
+            after(delay, "append") { [unowned self] in
+                if peer.life != life || !peer.isRunning { count(.lateCommand) }
                 voters.propose(.command(command, id, time))
             }
         }
@@ -185,8 +175,10 @@ final class World {
         if outcome.refusal == nil {
             givenUp.formUnion(last)
             checkTruth(since: before)
+            if truth.members.count > before.count { count(.join) }
+            if case .unpin = command { count(.unpin) }
             if case .forgetPeer = command {
-                counts.removedCount += 1
+                count(.removedPeer)
                 checkCopiesAreLeft()
             }
         }
@@ -244,56 +236,7 @@ final class World {
         return peer
     }
 
-    // MARK: Faults
-
-    private func provokeFault() {
-        guard isFaulty else { return }
-        let peer = anyAddress()
-        switch random(0...9) {
-        case 0...3: crash(peer)
-        case 4:
-            peer.reachesLog = false
-            after(random(500...20_000), "log back") { peer.reachesLog = true }
-        case 5:
-            let other = anyAddress()
-            guard other !== peer else { break }
-            let link: Set<Int> = [peer.number, other.number]
-            cutLinks.insert(link)
-            after(random(500...20_000), "link back") { [unowned self] in cutLinks.remove(link) }
-        case 6:
-            peer.diskDelay = 50...3000
-            // What takes long is killed by somebody.
-            if random(0...1) == 0 {
-                after(random(100...6000), "kill") { [unowned self] in if isFaulty { crash(peer) } }
-            }
-            after(random(1000...15_000), "disk fast") { peer.diskDelay = SimulatedPeer.fastDisk }
-        case 7:
-            peer.diskIsFull = true
-            after(random(500...8000), "disk has room") { peer.diskIsFull = false }
-        case 8:
-            let byteCount = peer.capacityByteCount * random(30...120) / 100
-            peer.performPersistently(.setCapacity(peer.id, byteCount: byteCount)) { _ in }
-        default:
-            let isDraining = truth.peer(peer.id)?.isDraining == true
-            anyPeer()?.performPersistently(
-                isDraining ? .undrainPeer(peer.id) : .drainPeer(peer.id)
-            ) { _ in }
-        }
-        after(random(100...3000), "fault") { [unowned self] in provokeFault() }
-    }
-
-    private func crash(_ peer: SimulatedPeer) {
-        guard peer.isRunning else { return }
-        counts.crashCount += 1
-        peer.crash()
-        if random(0...1) == 0 { peer.disk.losePower(&random) }
-        checkDisks()
-        // Some are started again at once. Without most of the voters there is little to see.
-        let pause = random(0...2) == 0 ? random(50...400) : random(50...random(50...25_000))
-        after(pause, "restart") {
-            if peer.presence == .here, !peer.isRunning { peer.start() }
-        }
-    }
+    // MARK: The end of faults
 
     private func heal() {
         isFaulty = false

@@ -8,9 +8,9 @@ struct ClusterSimulationTests {
     func allThatWasPromisedHoldsWhilePeersDiskAndNetworkFail(seed: UInt64) {
         let run = Run(seed: seed)
         #expect(run.finding == nil)
-        #expect(run.counts.crashCount > 0 && run.counts.committedCount > 0)
+        #expect(run.counts[.crash] > 0 && run.counts[.commit] > 0)
         // One voter, then two more.
-        #expect(run.counts.electionCount > 0 && run.counts.stepCount >= 4)
+        #expect(run.counts[.election] > 0 && run.counts[.voterStep] >= 4)
     }
 
     @Test func twoRunsOfOneSeedAreTheSame() {
