@@ -21,8 +21,7 @@ struct ClusterSimulationTests {
 
     @Test(arguments: [
         Mistake.receiptBeforeSync, .appliesTwice, .confirmsBeforeRemoval,
-        .acknowledgesBeforeJournal,
-        .takesWrongOffset, .answersBeforeCommit,
+        .acknowledgesBeforeJournal, .writesBeyondReservation, .answersBeforeCommit,
     ])
     func aMistakeIsCaught(_ mistake: Mistake) {
         #expect(Run.firstCatch(of: mistake, limit: 3) != nil, "\(mistake.explanation)")
