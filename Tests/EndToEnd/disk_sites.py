@@ -22,7 +22,9 @@ NOT_REACHED = {
     'another command does it, while no daemon runs': (
         'RecoverCommand run: DirectoryLock', 'RecoverCommand run: removeFile', 'RecoverCommand run: removeTree',
         'StateCommand run: DirectoryLock'),
-    'only after a change that failed': ('SnapshotFiles writing: removeFile', 'BlockCatalogueRunWriter deinit: removeFile'),
+    'only after a change that failed': (
+        'SnapshotFiles writing: removeFile', 'BlockCatalogueRunWriter deinit: removeFile', 'ShardStore takeBack: link',
+        'ShardStore takeBack: rename', 'UploadJournal append: truncate'),
     'the archive is trimmed after a million commands': ('SnapshotFiles removeOld: removeFile',),
     'scratch that is collected; what is written of it at once is come to': ('DiskScratch flush: writeAll',),
     'it never makes a file': ('UploadJournal open: FileDescriptor',),

@@ -204,6 +204,8 @@ package final class LocalPeer: Sendable {
     /// Leaves a claimed copy to be released when its upload has ended by the state.
     package func leave(_ copy: ShardCopyID, of upload: UploadID, number: Int) {
         received.adopt(copy, ReceivedShards.Place(upload: upload, number: number))
+        // The upload may have ended meanwhile.
+        reconciler.wake()
     }
 
     /// The generation of the copy of a shard that is here, or the one that a new copy gets.
