@@ -91,7 +91,6 @@ class Ingest:
 
     def run(self, is_long):
         """Everything, as far as it goes."""
-<<<<<<< HEAD
         again = {'start again': self.restart} if is_long else {}
         steps = {
             'add kept': self.add_kept, 'add removed': self.add_removed, 'open resumed': lambda: self.open('resumed'),
@@ -102,16 +101,6 @@ class Ingest:
             'open archived': lambda: self.open('archived'), 'send archived': lambda: self.send('archived', 200_000),
             'end archived': lambda: self.send('archived'), 'add last': self.add_last}
         for name, step in steps.items():
-=======
-        again = [self.restart] if is_long else []
-        for step in (
-                self.add_kept, self.add_removed, lambda: self.open('resumed'), lambda: self.send('resumed', 400_000),
-                self.copy_journal,
-                # What is acknowledged before the first shard is sealed can be lost by what happens then.
-                lambda: self.send('resumed', 1_300_007), *again, self.remove, self.abort, lambda: self.send('resumed'),
-                lambda: self.open('archived'), lambda: self.send('archived', 200_000), lambda: self.send('archived'),
-                self.add_last):
->>>>>>> d2e38f8 (end to end: the disk check's ingest with a start in the middle leaves the other checks theirs; RFC 0010: the calls, and what the ingest comes to)
             try:
                 step()
             except (Broken, WireError, OSError) as error:
@@ -295,13 +284,8 @@ def run(program, directory, fault=None, roots=None, lie=None, then=None, is_long
     undo.mkdir(parents=True)
     sites = directory / 'sites'
     environment = {
-<<<<<<< HEAD
         **(LIMITS if is_long else {}), 'INGESTD_DISK_ROOT': str(data), 'INGESTD_DISK_UNDO': str(undo),
         'INGESTD_DISK_POINTS': str(log), 'INGESTD_DISK_SITES': str(sites)}
-=======
-        **(LIMITS if is_long else {}), 'INGESTD_DISK_ROOT': str(data), 'INGESTD_DISK_UNDO': str(undo), 'INGESTD_DISK_POINTS': str(log),
-        'INGESTD_DISK_SITES': str(sites)}
->>>>>>> d2e38f8 (end to end: the disk check's ingest with a start in the middle leaves the other checks theirs; RFC 0010: the calls, and what the ingest comes to)
     if fault:
         environment['INGESTD_DISK_FAULT'] = '%s@%s' % fault
     if lie:
@@ -374,12 +358,8 @@ class Changes:
     def __init__(self, bench, program, kind=''):
         with concurrent.futures.ThreadPoolExecutor(self.INGEST_COUNT) as pool:
             known = list(pool.map(
-<<<<<<< HEAD
                 lambda number: run(program, bench.directory / ('without-%d' % number), is_long=True),
                 range(self.INGEST_COUNT)))
-=======
-                lambda number: run(program, bench.directory / ('without-%d' % number), is_long=True), range(self.INGEST_COUNT)))
->>>>>>> d2e38f8 (end to end: the disk check's ingest with a start in the middle leaves the other checks theirs; RFC 0010: the calls, and what the ingest comes to)
         changes = [{point for point in points if point.startswith(kind)} for points, _ in known]
         self.all, self.certain, self.ingest = sorted(set.union(*changes)), set.intersection(*changes), known[0][1]
         self.sites = set.union(*(ingest.sites for _, ingest in known))
