@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import IngestAPI
 import NIOCore
 import NIOHTTP1
+import NIOPosix
 import NIOSSL
 
 /// Calls the HTTP API of one ingestd.
@@ -27,10 +28,19 @@ package final class ServiceClient: Sendable {
         settings.connectionPool.retryConnectionEstablishment = false
         // Uploads at once, and as many again for what is asked beside them.
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 128
-        // Answers carry whole datasets: large receives cost a third of small ones.
+        let patience = Int(configuration.idleTimeout.components.seconds) * 1000
         settings.http1_1ConnectionDebugInitializer = { channel in
+            // Answers carry whole datasets: large receives cost a third of small ones.
             channel.setOption(
-                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 << 10))
+                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 << 10)
+            ).flatMap {
+                // While a body waits for room, no other timer runs: neither for a network that is gone nor for
+                // a service that does not read.
+                channel.setOption(
+                    ChannelOptions.Types.SocketOption(
+                        level: .tcp, name: .init(rawValue: TCP_USER_TIMEOUT)),
+                    value: .init(patience))
+            }
         }
         http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
     }
@@ -202,7 +212,7 @@ package final class ServiceClient: Sendable {
         let bytes = body.readBytes(length: body.readableBytes) ?? []
         // A body in another shape means that something else answered, and the status is all we know.
         guard let document = try? JSONBody.decode(ErrorDocument.self, from: bytes) else {
-            if [.badGateway, .serviceUnavailable, .gatewayTimeout].contains(response.status) {
+            if Self.passingStatuses.contains(response.status) {
                 return .connectionLost(
                     address: address, reason: "what stands before it says \(response.status)")
             }
@@ -210,6 +220,12 @@ package final class ServiceClient: Sendable {
         }
         return .refused(document)
     }
+
+    /// What a proxy says for itself, and what may be otherwise in a moment.
+    private static let passingStatuses: [HTTPResponseStatus] = [
+        .requestTimeout, .custom(code: 425, reasonPhrase: ""), .tooManyRequests,
+        .internalServerError, .badGateway, .serviceUnavailable, .gatewayTimeout,
+    ]
 
     private static func shortReason(_ error: NIOSSLError) -> String {
         let text = "\(error)"

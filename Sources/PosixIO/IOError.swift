@@ -34,6 +34,11 @@ package struct IOError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The disk or the user's quota is full.
     package var isNoSpace: Bool { code == ENOSPC || code == EDQUOT }
 
+    /// There is nothing of that name, or something of another kind than was looked for.
+    package var isAboutKind: Bool {
+        isNotFound || [ELOOP, EISDIR, EINVAL, ESPIPE, ENXIO].contains(code)
+    }
+
     package var isNotFound: Bool { code == ENOENT || code == ENOTDIR }
 
     /// What is on the disk cannot be read, however often it is tried.

@@ -2,7 +2,7 @@ import Glibc
 import PosixIO
 import Synchronization
 
-/// Turns SIGINT and SIGTERM into a cancellation, so that a command can clean up; the second one ends
+/// Turns SIGINT, SIGTERM and SIGHUP into a cancellation, so that a command can clean up; the second one ends
 /// the process at once.
 enum Interrupts {
     /// Where the handler, which may do next to nothing, tells the thread.
@@ -23,7 +23,7 @@ enum Interrupts {
                 _exit(ExitCode.interrupted.rawValue)
             }) != nil
         else { return }
-        for number in [SIGINT, SIGTERM] where !isIgnored(number) {
+        for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) {
             signal(number) { _ in
                 let end = Interrupts.writeEnd.load(ordering: .sequentiallyConsistent)
                 var byte: UInt8 = 0

@@ -1,3 +1,4 @@
+import Glibc
 import IngestAPI
 import PosixIO
 import Testing
@@ -56,9 +57,20 @@ struct FormReaderTests {
         }
         let reader = try FormReader(input, writer, manifest)
         let error = #expect(throws: SourceChanged.self) { while try reader.next() != nil {} }
-        #expect(error?.path == ["c": "top/c", "new": "top/bb"][what])
+        let name = ["c": "top/c changed", "new": "top/bb changed"][what] ?? "entries at its end"
+        #expect(error?.what.hasPrefix(name) == true)
         let now = try #require(try input.makeManifest(writer))
-        #expect(try input.firstChange(since: manifest, now: now)?.path == error?.path)
+        #expect(try input.firstChange(since: manifest, now: now)?.what == error?.what)
         #expect(try input.firstChange(since: now, now: now) == nil)
+    }
+
+    @Test(arguments: ["gone", "a FIFO"])
+    func aNamedPathThatIsNoLongerOneIsAChange(what: String) throws {
+        let manifest = try #require(try input.makeManifest(writer))
+        try FileSystem.removeTree(place.path)
+        if what == "a FIFO" { #expect(mkfifo(place.path, 0o600) == 0) }
+        let reader = try FormReader(input, writer, manifest)
+        let error = #expect(throws: SourceChanged.self) { while try reader.next() != nil {} }
+        #expect(error?.what.contains(place.path) == true)
     }
 }

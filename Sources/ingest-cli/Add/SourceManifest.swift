@@ -13,20 +13,22 @@ struct SourceManifest: Sendable {
 
 /// Something that is being added is not what it was when the upload began.
 struct SourceChanged: Error, CustomStringConvertible {
-    /// `nil` when entries at the end are gone.
-    let path: String?
+    let what: String
 
+    /// - Parameter path: `nil` when entries at the end are gone.
     init(at path: ImportPath?) {
-        self.path = path.map {
-            String(
-                decoding: Array($0.components.joined(separator: [UInt8(ascii: "/")])), as: UTF8.self
-            )
+        guard let path else {
+            what = "entries at its end are gone"
+            return
         }
+        let name = String(
+            decoding: Array(path.components.joined(separator: [UInt8(ascii: "/")])), as: UTF8.self)
+        what = "\(name) changed, is new, or comes after something that is gone"
     }
 
-    var what: String {
-        guard let path else { return "entries at its end are gone" }
-        return "\(path) changed, is new, or comes after something that is gone"
+    /// - Parameter failure: Of what could be read before.
+    init(by failure: CommandOutcome) {
+        what = failure.message ?? "it cannot be read any more"
     }
 
     var description: String {

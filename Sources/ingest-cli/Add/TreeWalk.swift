@@ -158,6 +158,8 @@ final class TreeWalk {
 
     private func visit(_ file: FileDescriptor, _ path: ImportPath) throws -> WalkedEntry {
         let status = try file.loadStatus()
+        // It may have been replaced since its kind was looked at.
+        guard status.kind == .file else { throw FileChanged(path: file.path) }
         if status.byteCount == 0 {
             let count = try withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { byte in
                 try file.readSome(into: byte, at: 0)

@@ -33,7 +33,7 @@ actor OpenUploads {
     func open(_ opening: UploadOpening, as id: UploadID) async throws -> UploadID {
         guard resources[id] == nil, userCounts[id] == nil else {
             throw Problem(
-                .conflict, "upload \(id) is just being opened; ask again in a moment",
+                .unavailable, "upload \(id) is just being opened; ask again in a moment",
                 retryAfterSeconds: 1)
         }
         // In use: its journal is there before the state knows of it.

@@ -25,8 +25,13 @@ final class ArchiveBody: SourceBody, @unchecked Sendable {
     private var header: CARReader? = CARReader()
     private var roots: [CID] = []
 
-    /// - Parameter form: What makes a form around the archive; nil sends the archive alone.
-    init(_ input: AddInput, form: MultipartWriter?, meter: ProgressMeter) throws {
+    /// - Parameters:
+    ///   - manifest: What the archive has to be; nil for standard input.
+    ///   - form: What makes a form around the archive; nil sends the archive alone.
+    /// - Throws: `SourceChanged` when it is another one now.
+    init(
+        _ input: AddInput, _ manifest: SourceManifest?, form: MultipartWriter?, meter: ProgressMeter
+    ) throws {
         self.form = form
         self.meter = meter
         writer = form
@@ -41,6 +46,13 @@ final class ArchiveBody: SourceBody, @unchecked Sendable {
             case .file(let opened?) = entry.content
         else {
             throw CommandOutcome(.local, "--format car takes one CAR file; give its name or -")
+        }
+        if let manifest {
+            let fingerprint = try EntryFingerprint().compute(
+                input.uploadEntry(entry), entry.content, entry.status)
+            guard manifest.fingerprints == [fingerprint] else {
+                throw SourceChanged(at: entry.path)
+            }
         }
         path = entry.path
         file = opened

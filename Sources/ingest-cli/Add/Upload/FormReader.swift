@@ -110,7 +110,14 @@ final class FormReader: @unchecked Sendable {
 
     private func nextEntry() throws -> WalkedEntry? {
         while let walk = walks.first {
-            if let entry = try walk.next() { return entry }
+            do {
+                if let entry = try walk.next() { return entry }
+            } catch let error as CommandOutcome where manifest != nil {
+                // It could be walked before.
+                throw SourceChanged(by: error)
+            } catch let error as IOError where manifest != nil && error.isAboutKind {
+                throw SourceChanged(by: CommandOutcome(error))
+            }
             omissions.append(walk.omissions)
             walks.removeFirst()
         }

@@ -17,7 +17,9 @@ struct ResumingTransfer {
     ///   too long.
     func run() async throws -> AddedOutput {
         var retries = retries
-        var best: UInt64 = 0
+        // Where the request before has begun, and whether it was answered with success.
+        var former: UInt64?
+        var wasTaken = false
         while true {
             do {
                 switch try await client.position(of: upload) {
@@ -26,18 +28,41 @@ struct ResumingTransfer {
                     if let byteCount = body.byteCount { try await body.begin(at: byteCount) }
                     return AddedOutput(name: "", cid: root)
                 case .open(let offset):
+                    try check(offset, isBehind: wasTaken ? former : nil)
+                    if former.map({ offset > $0 }) ?? true { retries.noteProgress() }
+                    (former, wasTaken) = (offset, false)
                     meter.storedByteCount = Int(offset)
-                    if offset > best {
-                        best = offset
-                        retries.noteProgress()
-                    }
                     try await body.begin(at: offset)
                     if let root = try await send(from: offset) { return root }
+                    wasTaken = true
                 }
             } catch let error as ClientError {
+                wasTaken = false
+                // A request that failed after hours may have brought much.
+                if let former, error.isPassing { await lookForProgress(since: former, &retries) }
                 try await retries.wait(after: error)
             }
         }
+    }
+
+    /// - Parameter former: What it must be behind.
+    private func check(_ offset: UInt64, isBehind former: UInt64?) throws(ClientError) {
+        guard offset <= body.byteCount ?? UInt64(Int.max) else {
+            throw .notUnderstood(
+                address: client.address, what: "the upload is said to stand at byte \(offset)")
+        }
+        guard former.map({ $0 < offset }) ?? true else {
+            throw .connectionLost(
+                address: client.address, reason: "what was taken behind byte \(offset) is not there"
+            )
+        }
+    }
+
+    private func lookForProgress(since offset: UInt64, _ retries: inout Retries) async {
+        // What goes wrong here as well goes wrong again, when it is tried next.
+        guard let position = try? await client.position(of: upload) else { return }
+        if case .open(let now) = position, now <= offset { return }
+        retries.noteProgress()
     }
 
     /// - Returns: The root, when that was the last of the body.

@@ -62,6 +62,10 @@ final class SavedUploads {
         guard try FileSystem.loadStatus(directory) != nil else { return }
         try FileSystem.removeFile(path)
         try FileSystem.removeFile(directory + "/lock")
-        try FileSystem.removeDirectory(directory)
+        do {
+            try FileSystem.removeDirectory(directory)
+        } catch  where error.isAlreadyThere {
+            // NFS keeps what is open under another name; this directory is used again for the same source.
+        }
     }
 }

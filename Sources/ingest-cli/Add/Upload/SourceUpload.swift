@@ -85,7 +85,7 @@ struct SourceUpload {
         fingerprints: [UInt64] = []
     ) async throws -> Outcome {
         let (body, meter, byteCount) = (work.body, work.meter, work.body.byteCount)
-        var upload = upload
+        var (upload, memory) = (upload, memory)
         var retries = retries
         do {
             let root = try await bar.showing(meter, totalByteCount: byteCount.map { Int($0) }) {
@@ -100,11 +100,16 @@ struct SourceUpload {
                             key: "\(work.seed[0])-\(work.seed[1])")
                     }
                     upload = id
-                    if let byteCount {
-                        try memory?.save(
-                            SavedUpload(
-                                upload: id, seed: work.seed, bodyByteCount: byteCount,
-                                fingerprints: fingerprints))
+                    if let byteCount, let saved = memory {
+                        do {
+                            try saved.save(
+                                SavedUpload(
+                                    upload: id, seed: work.seed, bodyByteCount: byteCount,
+                                    fingerprints: fingerprints))
+                        } catch let error as IOError {
+                            Self.warnOfForgetting(error)
+                            memory = nil
+                        }
                     }
                 }
                 retries.noteProgress()
@@ -113,20 +118,17 @@ struct SourceUpload {
                     retries: retries, isWatched: bar.isShown
                 ).run()
                 let root = try await body.finish(answer)
-                do {
-                    try memory?.remove()
-                } catch {
-                    // It is stored all the same.
-                    Console.shared.printError("ingest-cli: notes of this upload stay: \(error)")
-                }
+                Self.forget(memory)
                 try Self.check(answer, is: root.cid)
+                // There is nothing to go on with, whatever becomes of the output.
+                upload = nil
                 return root
             }
             try work.log.closeBefore(root)
             return Outcome(root: root, omissions: body.omissions)
         } catch {
             await body.abandon()
-            if let upload { throw try await outcome(of: error, upload, memory) }
+            if let upload { throw await outcome(of: error, upload, memory) }
             throw error
         }
     }
@@ -176,7 +178,8 @@ struct SourceUpload {
         let (meter, log) = (ProgressMeter(), EntryLog(style))
         let body: any SourceBody
         if isArchive {
-            body = try ArchiveBody(input, form: isForm ? writer : nil, meter: meter)
+            body = try ArchiveBody(
+                input, manifest, form: isForm ? writer : nil, meter: meter)
         } else {
             body = try UploadBody(
                 byteCount: manifest?.bodyByteCount,
@@ -202,9 +205,22 @@ struct SourceUpload {
         do {
             return try SavedUploads(identity)
         } catch let error as IOError {
-            Console.shared.printError(
-                "ingest-cli: the upload cannot be gone on with by another process: \(error)")
+            Self.warnOfForgetting(error)
             return nil
+        }
+    }
+
+    private static func warnOfForgetting(_ error: IOError) {
+        Console.shared.printError(
+            "ingest-cli: the upload cannot be gone on with by another process: \(error)")
+    }
+
+    private static func forget(_ memory: SavedUploads?) {
+        do {
+            try memory?.remove()
+        } catch {
+            // What matters has been said, or is about to be.
+            Console.shared.printError("ingest-cli: notes of this upload stay: \(error)")
         }
     }
 
@@ -248,7 +264,7 @@ struct SourceUpload {
     /// What to tell of a failure, and what becomes of the upload.
     private func outcome(
         of error: any Error, _ upload: String, _ memory: SavedUploads?
-    ) async throws -> any Error {
+    ) async -> any Error {
         let outcome = CommandOutcome(error)
         let isOver: Bool
         switch error {
@@ -260,7 +276,7 @@ struct SourceUpload {
         default: isOver = false
         }
         if isOver {
-            try memory?.remove()
+            Self.forget(memory)
             return outcome
         }
         guard memory != nil else {
