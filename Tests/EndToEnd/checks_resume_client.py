@@ -9,7 +9,7 @@ import threading
 import time
 
 from checks_client import expect_same_tree
-from checks_resume import READ_AHEAD_BYTES, WINDOW_BYTES, archive_of, expect_holds
+from checks_resume import READ_AHEAD_BYTES, WINDOW_BYTES, Resumable, archive_of, expect_holds
 from client import CHANGED, INTERRUPTED, LOCAL, REFUSED, Client
 from cluster import Cluster
 from daemon import eventually, expect
@@ -448,6 +448,49 @@ def a_limit_to_the_rate_is_kept(bench):
     bench.note = '17 MiB at 3 MB a second took %.1f s' % seconds
 
 
+def what_got_through_counts_before_patience_ends(bench):
+    """A failure, then a long request that brings much, then another failure."""
+    source, size, log = bench.directory / 'file', 24 * MIB, bench.directory / 'log'
+    source.write_bytes(random_bytes('patience', size))
+    with bench.daemon(environment={'INGESTD_API_MAX_UPLOADS': '1'}) as daemon, CountingProxy(daemon) as proxy:
+        client = Client(bench, daemon.api)
+        wanted, other = client.add('--only-hash', source), Resumable(daemon)
+        with other.begin_patch(0, MIB) as under_way, open(log, 'wb') as output:
+            under_way.send(b'x')
+            eventually(lambda: b'\ningestd_uploads_active 1\n' in daemon.api.get('/metrics').body, 'it does not begin')
+            proxy.at(18 * MIB, proxy.cut)
+            command = client.start(
+                'add', '-Q', '--retry-for', '3s', '--limit-upload', '4MB', source, address=proxy.address, output=output)
+            eventually(lambda: 'uploads are under way' in log.read_text(), 'it is not refused')
+        status = command.process.wait(60)
+        text = log.read_text()
+        expect(status == 0 and wanted in text.split(), 'it ended with %d: %s', status, text)
+        expect(text.count('going on in') >= 2, 'it has not failed twice: %s', text)
+
+
+def a_service_that_reads_no_more_is_noticed(bench):
+    """Its connection stands, and takes nothing."""
+    source, log = bench.directory / 'file', bench.directory / 'log'
+    source.write_bytes(random_bytes('stopped', 80 * MIB))
+    with bench.daemon() as daemon:
+        client = Client(bench, daemon.api)
+        wanted = client.add('--only-hash', source)
+        with open(log, 'wb') as output:
+            command = client.start(
+                'add', '-Q', '--limit-upload', '40MB', '--timeout', '2s', '--retry-for', '60s', source, output=output)
+        eventually(lambda: daemon.api.get_lines('/uploads'), 'nothing is sent')
+        daemon.process.send_signal(signal.SIGSTOP)
+        try:
+            start = time.monotonic()
+            eventually(lambda: 'going on in' in log.read_text(), 'it is not noticed')
+            seconds = time.monotonic() - start
+        finally:
+            daemon.process.send_signal(signal.SIGCONT)
+        status = command.process.wait(60)
+        expect(status == 0 and wanted in log.read_text().split(), 'it ended with %d: %s', status, log.read_text())
+    bench.note = 'after %.1f s, with a timeout of 2' % seconds
+
+
 def a_client_whose_coordinator_is_gone_is_told(bench):
     source = make_source(bench, 'gone')
     with Cluster(bench, arguments=['--grace-period', '2s']) as cluster, CountingProxy(cluster.peers[0]) as proxy:
@@ -474,4 +517,4 @@ CHECKS = [
     a_file_that_is_no_archive_leaves_no_upload_open, an_interrupted_add_says_how_to_go_on,
     an_interrupt_ends_an_add_that_waits_for_standard_input,
     a_source_that_changes_is_named, a_limit_to_the_rate_is_kept, uploads_at_once_share_the_rate_and_their_roots_keep_the_order,
-    a_client_whose_coordinator_is_gone_is_told]
+    what_got_through_counts_before_patience_ends, a_service_that_reads_no_more_is_noticed, a_client_whose_coordinator_is_gone_is_told]
