@@ -28,7 +28,7 @@ package final class ServiceClient: Sendable {
         settings.connectionPool.retryConnectionEstablishment = false
         // Uploads at once, and as many again for what is asked beside them.
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 128
-        let patience = Int(configuration.idleTimeout.components.seconds) * 1000
+        let patience = min(configuration.idleTimeout.components.seconds, 2_000_000) * 1000
         settings.http1_1ConnectionDebugInitializer = { channel in
             // Answers carry whole datasets: large receives cost a third of small ones.
             channel.setOption(

@@ -180,8 +180,22 @@ def a_body_is_not_asked_for_where_it_is_not_wanted(bench):
             expect(exchange.answer().status == 200, 'the body is not taken')
 
 
+def a_damaged_journal_of_a_complete_upload_keeps_nobody_from_starting(bench):
+    with bench.daemon() as daemon:
+        root = Resumable(daemon).send(b'all of it')
+        daemon.kill()
+        journal, = (daemon.directory / 'uploads').iterdir()
+        content = bytearray(journal.read_bytes())
+        content[20] ^= 1
+        journal.write_bytes(content)
+        daemon.start()
+        daemon.expect_reads(root, b'all of it')
+        expect('cannot be shortened' in daemon.log_text, 'nobody is told')
+
+
 CHECKS = [
     fields_of_answers_are_those_that_the_draft_and_tus_ask_for, what_the_draft_leaves_out_of_a_number_is_no_number,
     a_length_that_was_said_is_kept, bytes_beyond_a_complete_upload_are_refused,
     requests_during_the_commit_are_told_the_root, a_request_that_opens_may_be_made_again_to_any_peer,
-    an_upload_whose_client_was_not_told_where_it_is_ends_with_its_request, a_body_is_not_asked_for_where_it_is_not_wanted]
+    an_upload_whose_client_was_not_told_where_it_is_ends_with_its_request,
+    a_damaged_journal_of_a_complete_upload_keeps_nobody_from_starting, a_body_is_not_asked_for_where_it_is_not_wanted]

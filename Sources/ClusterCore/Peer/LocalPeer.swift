@@ -287,14 +287,24 @@ package final class LocalPeer: Sendable {
         for (upload, record) in zip(uploads, records) {
             switch record?.phase {
             case .open where record?.options.coordinator == id: open.append(upload)
-            case .committed:
-                try await workers.run { [path = journals.path(of: upload)] in
-                    try UploadJournal.closeIfNeeded(path)
-                }
+            case .committed: await closeJournal(of: upload)
             default: try await workers.run { [journals] in try journals.remove(upload) }
             }
         }
         return open
+    }
+
+    /// What is left of the journal of a complete upload only answers those who ask for it again.
+    private func closeJournal(of upload: UploadID) async {
+        do {
+            try await workers.run { [path = journals.path(of: upload)] in
+                try UploadJournal.closeIfNeeded(path)
+            }
+        } catch {
+            log.warning(
+                "the journal of a complete upload cannot be shortened",
+                metadata: ["upload": "\(upload)", "error": "\(error)"])
+        }
     }
 
     private func join(at place: PeerPlace) async throws {

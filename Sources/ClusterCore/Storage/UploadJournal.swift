@@ -102,9 +102,9 @@ package final class UploadJournal: @unchecked Sendable {
 
     /// Does what `close` does, where a process has ended between the upload and that.
     package static func closeIfNeeded(_ path: String) throws {
-        let journal = try open(path)
+        let journal = try open(path, for: .read)
         var (count, offset) = (0, 0)
-        while let checkpoint = try journal.next() {
+        while let checkpoint = try journal.nextWhole() {
             (count, offset) = (count + 1, checkpoint.offset)
         }
         if count > 1 { try journal.close(offset: offset) }
