@@ -23,7 +23,7 @@ NOT_REACHED = {
         'RecoverCommand run: DirectoryLock', 'RecoverCommand run: removeFile', 'RecoverCommand run: removeTree',
         'StateCommand run: DirectoryLock'),
     'only after a change that failed': (
-        'SnapshotFiles writing: removeFile', 'BlockCatalogueRunWriter deinit: removeFile', 'ShardStore takeBack: link',
+        'SnapshotFiles writing: removeFile', 'BlockCatalogueRunWriter deinit: removeFile',
         'ShardStore takeBack: rename', 'UploadJournal append: truncate'),
     'the archive is trimmed after a million commands': ('SnapshotFiles removeOld: removeFile',),
     'scratch that is collected; what is written of it at once is come to': ('DiskScratch flush: writeAll',),

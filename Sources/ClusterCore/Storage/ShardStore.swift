@@ -164,21 +164,26 @@ package final class ShardStore: Sendable {
             if isKnown { try FileSystem.removeFile(staged.path) }
         } catch {
             defer { state.withLock { _ = $0.unclaim(copy) } }
-            if !isKnown { try takeBack(copy, isNew: isNew, to: staged.path) }
+            if !isKnown { try takeBack(copy, isNew: isNew, to: staged) }
             throw error
         }
         return isKnown
     }
 
     /// Gives the file of a claimed copy its former name again: its upload goes on from there.
-    private func takeBack(_ copy: ShardCopyID, isNew: Bool, to path: String) throws {
-        try state.withLock { state in
-            guard let serial = state.names[copy] else { return }
+    private func takeBack(_ copy: ShardCopyID, isNew: Bool, to staged: StagedShard) throws {
+        let shared = try state.withLock { state -> String? in
+            guard let serial = state.names[copy] else { return nil }
             let name = directory + "/" + ShardFileName(copy: copy, serial: serial).text
             // Others may know of the copy: another upload of the same shard, or the state.
-            guard isNew, state.claims[copy] == 1 else { return try FileSystem.link(name, as: path) }
-            try FileSystem.rename(name, to: path)
+            guard isNew, state.claims[copy] == 1 else { return name }
+            try FileSystem.rename(name, to: staged.path)
             _ = state.forget(copy)
+            return nil
+        }
+        // Not a link: whoever goes on with the upload may write to it.
+        if let shared {
+            try staging.copy(shared, to: staged.path, byteCount: staged.fileByteCount)
         }
     }
 
@@ -308,9 +313,7 @@ package final class ShardStore: Sendable {
                 try removeFile(of: copy)?.whenClosed { _ = signal }
             } catch {
                 signal.disarm()
-                state.withLock { state in
-                    for left in forgotten[index...] { state.remember(left) }
-                }
+                forgotten[index...].forEach(putBack)
                 throw error
             }
         }
@@ -340,8 +343,20 @@ package final class ShardStore: Sendable {
         do {
             _ = try removeFile(of: forgotten)
         } catch {
-            state.withLock { $0.remember(forgotten) }
+            putBack(forgotten)
             throw error
+        }
+    }
+
+    /// Knows a copy again that could not be removed. When its file is gone, and that only is not durable, it is no
+    /// copy any more; a start finds what a power cut brings back.
+    private func putBack(_ forgotten: ForgottenCopy) {
+        let name = ShardFileName(copy: forgotten.copy, serial: forgotten.serial).text
+        state.withLock { state in
+            guard state.names[forgotten.copy] == nil,
+                case .some(.some) = try? FileSystem.loadStatus(directory + "/" + name)
+            else { return }
+            state.remember(forgotten)
         }
     }
 

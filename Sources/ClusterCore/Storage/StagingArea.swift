@@ -44,16 +44,21 @@ package struct StagingArea: Sendable {
 
     /// Makes the file of one shard anew, from the first bytes of a whole one; durable on return.
     func copy(_ whole: String, upload: String, number: Int, byteCount: Int) throws {
-        let source = try FileDescriptor(whole, for: .read)
         try remove(upload: upload, number: number)
         try FileSystem.makeDirectory(folder(upload), isDurable: false)
-        let file = try FileDescriptor(path(upload, number), for: .create)
+        try copy(whole, to: path(upload, number), byteCount: byteCount)
+        try synchronize(upload: upload)
+    }
+
+    /// Makes a file of the first bytes of another one; durable on return, but for its name.
+    func copy(_ whole: String, to path: String, byteCount: Int) throws {
+        let source = try FileDescriptor(whole, for: .read)
+        let file = try FileDescriptor(path, for: .create)
         for start in stride(from: 0, to: byteCount, by: 1 << 20) {
             let count = min(1 << 20, byteCount - start)
             try file.writeAll(try source.readAll(count: count, at: start), at: start)
         }
         try file.synchronize()
-        try synchronize(upload: upload)
     }
 
     /// Removes a shard, whole or not, that is not to stay here.

@@ -229,7 +229,7 @@ package final class UploadJournal: @unchecked Sendable {
             return (payload, start + headByteCount + payload.count)
         }
         // The disk may have written any part of a last frame before the power went.
-        var next = start + 1
+        var next = start + (try byteCount(of: file, at: start, fileEnd) ?? 1)
         while next + headByteCount <= fileEnd {
             let piece = try file.readAll(count: min(1 << 20, fileEnd - next), at: next)
             for offset in 0...piece.count - headByteCount where isHead(piece, at: offset) {
@@ -245,13 +245,22 @@ package final class UploadJournal: @unchecked Sendable {
     private static func wholePayload(
         of file: FileDescriptor, at start: Int, _ fileEnd: Int
     ) throws -> [UInt8]? {
+        guard let count = try byteCount(of: file, at: start, fileEnd), fileEnd - start >= count
+        else { return nil }
+        let frame = try file.readAll(count: count, at: start)
+        let payload = Array(frame[headByteCount...])
+        return littleEndian(XXH64.hash(payload)) == Array(frame[8..<headByteCount])
+            ? payload : nil
+    }
+
+    /// The length that a frame says it has, its head included; `nil` where none starts.
+    private static func byteCount(
+        of file: FileDescriptor, at start: Int, _ fileEnd: Int
+    ) throws -> Int? {
         guard fileEnd - start >= headByteCount else { return nil }
         let head = try file.readAll(count: headByteCount, at: start)
         guard isHead(head, at: 0) else { return nil }
-        let count = head[..<4].reversed().reduce(0) { $0 << 8 | Int($1) }
-        guard fileEnd - start >= headByteCount + count else { return nil }
-        let payload = try file.readAll(count: count, at: start + headByteCount)
-        return littleEndian(XXH64.hash(payload)) == Array(head[8...]) ? payload : nil
+        return headByteCount + head[..<4].reversed().reduce(0) { $0 << 8 | Int($1) }
     }
 
     /// Whether a frame may start there: a length, and the check of it.

@@ -19,6 +19,8 @@ package enum UploadFields {
     /// - Returns: `nil` when it is malformed, or has a key twice.
     package static func metadata(_ text: String) -> [String: [UInt8]]? {
         var values: [String: [UInt8]] = [:]
+        // Clients that have nothing to say send the field all the same.
+        if text.allSatisfy({ $0 == " " }) { return values }
         for pair in text.split(separator: ",", omittingEmptySubsequences: false) {
             let words = pair.split(separator: " ")
             guard let key = words.first, words.count <= 2,

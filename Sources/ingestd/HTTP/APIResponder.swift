@@ -207,7 +207,8 @@ struct APIResponder: HTTPResponder {
     /// Clients of tus may have to say `POST` where they mean another method.
     private static func overridden(_ request: Request) -> Request {
         guard request.method == .post, request.headers[.tusResumable] != nil,
-            let text = request.headers[.methodOverride], let method = HTTPRequest.Method(text)
+            let text = request.headers[.methodOverride], let method = HTTPRequest.Method(text),
+            method == .patch || method == .delete
         else { return request }
         var head = request.head
         head.method = method

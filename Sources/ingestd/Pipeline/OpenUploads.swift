@@ -16,6 +16,8 @@ actor OpenUploads {
     private let lease: Duration
     private let metrics: DaemonMetrics
     private var resources: [UploadID: UploadResource] = [:]
+    /// Uploads that the state may know already, and `resources` does not.
+    private var opening: Set<UploadID> = []
     /// Requests that use a resource, or are about to.
     private var userCounts: [UploadID: Int] = [:]
     /// Uploads that may be in memory, the last used last.
@@ -31,14 +33,14 @@ actor OpenUploads {
     ///
     /// - Parameter id: One that the state does not have.
     func open(_ opening: UploadOpening, as id: UploadID) async throws -> UploadID {
-        guard resources[id] == nil, userCounts[id] == nil else {
-            throw Problem(
-                .unavailable, "upload \(id) is just being opened; ask again in a moment",
-                retryAfterSeconds: 1)
-        }
+        guard resources[id] == nil, userCounts[id] == nil else { throw Self.isOpening(id) }
         // In use: its journal is there before the state knows of it.
         enter(id)
-        defer { leave(id) }
+        self.opening.insert(id)
+        defer {
+            self.opening.remove(id)
+            leave(id)
+        }
         await freeMemory()
         let engine = try await maker.open(id, opening)
         resources[id] = UploadResource(id: id, maker: maker, engine: engine)
@@ -49,12 +51,19 @@ actor OpenUploads {
     func using<Result: Sendable>(
         _ id: UploadID, _ body: (UploadResource) async throws -> Result
     ) async throws -> Result {
+        guard !opening.contains(id) else { throw Self.isOpening(id) }
         let resource = resources[id] ?? UploadResource(id: id, maker: maker)
         resources[id] = resource
         enter(id)
         defer { leave(id) }
         await freeMemory()
         return try await body(resource)
+    }
+
+    private static func isOpening(_ id: UploadID) -> Problem {
+        Problem(
+            .unavailable, "upload \(id) is just being opened; ask again in a moment",
+            retryAfterSeconds: 1)
     }
 
     /// Bytes of an upload that are acknowledged, while that is known without reading its journal.

@@ -168,8 +168,8 @@ actor UploadResource {
     private func exclusively<Result: Sendable>(
         _ body: () async throws -> Result
     ) async throws -> Result {
-        interrupt?()
         while isBusy {
+            interrupt?()
             await withCheckedContinuation { waiting.append($0) }
         }
         isBusy = true

@@ -21,6 +21,7 @@ struct ResumingTransfer {
         var former: UInt64?
         var wasTaken = false
         while true {
+            var isSending = false
             do {
                 switch try await client.position(of: upload) {
                 case .complete(let root):
@@ -33,13 +34,16 @@ struct ResumingTransfer {
                     (former, wasTaken) = (offset, false)
                     meter.storedByteCount = Int(offset)
                     try await body.begin(at: offset)
+                    isSending = true
                     if let root = try await send(from: offset) { return root }
                     wasTaken = true
                 }
             } catch let error as ClientError {
                 wasTaken = false
                 // A request that failed after hours may have brought much.
-                if let former, error.isPassing { await lookForProgress(since: former, &retries) }
+                if isSending, let former, error.isPassing {
+                    await lookForProgress(since: former, &retries)
+                }
                 try await retries.wait(after: error)
             }
         }
