@@ -70,6 +70,7 @@ package final class Reconciler: Sendable {
                 for await _ in self.bell.stream {
                     // One that fails must not keep the others from being done.
                     try await self.tolerating { try await self.dropWhatIsNotNeeded() }
+                    try await self.tolerating { try await self.removeWhatIsLeft() }
                     try await self.tolerating { try await self.releaseWhatArrived() }
                     try await self.tolerating { try await self.abortOrphans() }
                     try await self.tolerating { try await self.makeReadableIfAnUploadEnded() }
@@ -178,17 +179,31 @@ package final class Reconciler: Sendable {
         }
     }
 
-    /// Ends the claims on what uploads have brought, once they have ended.
-    private func releaseWhatArrived() async throws {
+    private func removeWhatIsLeft() async throws {
+        try await all(left.withLock { $0 }) { copy, lastClaim in
+            try await removeUnlessNeeded(copy, lastClaim: lastClaim)
+        }
+    }
+
+    /// Does it with all items: one that fails must not keep the others.
+    private func all<Item>(
+        _ items: some Sequence<Item>, _ body: (Item) async throws -> Void
+    ) async throws {
         var failure: (any Error)?
-        for (copy, lastClaim) in left.withLock({ $0 }) {
+        for item in items {
             do {
-                try await removeUnlessNeeded(copy, lastClaim: lastClaim)
+                try await body(item)
             } catch {
                 failure = error
             }
         }
+        if let failure { throw failure }
+    }
+
+    /// Ends the claims on what uploads have brought, once they have ended.
+    private func releaseWhatArrived() async throws {
         let uploads = received.uploads
+        guard !uploads.isEmpty else { return }
         let ended = try await driver.read { state in
             uploads.filter { state.upload($0)?.isOpen != true }
         }
@@ -197,16 +212,8 @@ package final class Reconciler: Sendable {
             try await workers.run { [store] in
                 try store.staging.remove(upload: upload.description)
             }
-            for copy in try await received.forget(upload) {
-                do {
-                    try await release(copy)
-                } catch {
-                    // One that cannot be removed must not keep the others.
-                    failure = error
-                }
-            }
+            try await all(received.forget(upload)) { try await release($0) }
         }
-        if let failure { throw failure }
     }
 
     /// Ends the claim on a copy; its file goes unless the state lists it.

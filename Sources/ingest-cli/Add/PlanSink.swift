@@ -24,10 +24,7 @@ final class PlanSink: BlockSink {
     }
 
     func put(_ cid: CID, _ block: BlockBytes) throws {
-        let key = keys.key(of: cid)
-        let isNew = try seen.insertIfAbsent(
-            SpillKey(key.word0, key.word1, key.word2, key.word3), 0)
-        guard isNew == nil else { return }
+        guard try seen.insertIfAbsent(SpillKey(keys.key(of: cid)), 0) == nil else { return }
         let before = packer.openShard
         if try packer.add(blockByteCount: block.byteCount), let before { try close(before) }
         file.add(cid, blockByteCount: block.byteCount)

@@ -130,34 +130,46 @@ struct UploadsRoute: Sendable {
                     .badRequest,
                     "Upload-Offset must say at which byte the body goes on; HEAD tells it")
             }
-            func again(_ upload: CompleteUpload) async throws -> Response {
-                if Self.hasContent(request) {
-                    context.acceptBody()
-                    for try await piece in request.body where piece.readableBytes > 0 {
-                        throw Problem(
-                            .uploadComplete,
-                            "upload \(id) is complete with \(offset) bytes; its root is \(upload.root)"
-                        )
-                    }
-                }
+            return try await using(id) {
+                try await append(
+                    request, context, to: $0, at: offset, isLast: Self.isLast(request), dialect,
+                    admit: { try slots.take() })
+            } orIfComplete: { upload in
+                guard offset == upload.length else { return nil }
+                try await Self.expectNothing(of: request, context, behind: upload)
                 return completed(upload, dialect)
             }
-            if let upload = try await maker.completed(id), offset == upload.length {
-                return try await again(upload)
-            }
-            do {
-                return try await uploads.using(id) {
-                    try await append(
-                        request, context, to: $0, at: offset, isLast: Self.isLast(request), dialect,
-                        admit: { try slots.take() })
-                }
-            } catch let problem as Problem where problem.code == .uploadComplete {
-                // It has become so while this waited.
-                guard let upload = try await maker.completed(id), offset == upload.length else {
-                    throw problem
-                }
-                return try await again(upload)
-            }
+        }
+    }
+
+    /// Uses an upload that is open. One that is complete, or becomes so while this waits for it, is answered for
+    /// otherwise; where that gives nothing, it is an error that it is complete.
+    private func using<Result: Sendable>(
+        _ id: UploadID, _ body: @Sendable (UploadResource) async throws -> Result,
+        orIfComplete answer: (CompleteUpload) async throws -> Result?
+    ) async throws -> Result {
+        if let upload = try await maker.completed(id), let result = try await answer(upload) {
+            return result
+        }
+        do {
+            return try await uploads.using(id, body)
+        } catch let problem as Problem where problem.code == .uploadComplete {
+            guard let upload = try await maker.completed(id), let result = try await answer(upload)
+            else { throw problem }
+            return result
+        }
+    }
+
+    /// - Throws: When the body of a request at the end of a complete upload is not empty.
+    private static func expectNothing(
+        of request: Request, _ context: APIContext, behind upload: CompleteUpload
+    ) async throws {
+        guard hasContent(request) else { return }
+        context.acceptBody()
+        for try await piece in request.body where piece.readableBytes > 0 {
+            throw Problem(
+                .uploadComplete,
+                "the upload is complete with \(upload.length) bytes; its root is \(upload.root)")
         }
     }
 
@@ -187,19 +199,12 @@ struct UploadsRoute: Sendable {
     private func standing(
         _ id: UploadID, _ dialect: UploadDialect, endsAtLength: Bool
     ) async throws -> HTTPFields {
-        if let upload = try await maker.completed(id) {
-            return dialect.fields(upload)
-        }
-        do {
-            let (progress, root) = try await uploads.using(id) {
-                try await $0.progress(endsAtLength: endsAtLength)
-            }
+        try await using(id) {
+            let (progress, root) = try await $0.progress(endsAtLength: endsAtLength)
             guard let root else { return try await fields(id, progress, dialect) }
             return dialect.fields(CompleteUpload(progress, root.cid))
-        } catch let problem as Problem where problem.code == .uploadComplete {
-            // It has become so while this waited.
-            guard let upload = try await maker.completed(id) else { throw problem }
-            return dialect.fields(upload)
+        } orIfComplete: {
+            dialect.fields($0)
         }
     }
 

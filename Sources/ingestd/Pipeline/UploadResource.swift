@@ -96,11 +96,12 @@ actor UploadResource {
             if !waiting.isEmpty { sender.interrupt() }
             nonisolated(unsafe) let body = body
             let task = Task {
-                defer { self.interrupt = nil }
-                try await engine.append(
-                    body, wasWhole: sender.wasWhole, acknowledged: sender.acknowledged)
-                // Whoever comes now waits for the root.
-                self.interrupt = nil
+                do {
+                    // Whoever comes when the body has ended waits for the root.
+                    defer { self.interrupt = nil }
+                    try await engine.append(
+                        body, wasWhole: sender.wasWhole, acknowledged: sender.acknowledged)
+                }
                 let isEnd = isLast || endsAtLength && engine.length == engine.offset
                 return isEnd ? try await engine.finish() : nil
             }

@@ -152,9 +152,7 @@ final class UploadSession: BlockSink {
 
     /// Whether the upload has not had this block yet.
     private func isNew(_ cid: CID) throws -> Bool {
-        let key = keys.key(of: cid)
-        let spillKey = SpillKey(key.word0, key.word1, key.word2, key.word3)
-        guard try seen.insertIfAbsent(spillKey, 0) != nil else { return true }
+        guard try seen.insertIfAbsent(SpillKey(keys.key(of: cid)), 0) != nil else { return true }
         duplicateBlockCount += 1
         return false
     }

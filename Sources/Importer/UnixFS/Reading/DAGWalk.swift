@@ -218,5 +218,5 @@ package struct DAGWalk {
 }
 
 extension SpillKey {
-    init(_ key: Key32) { self.init(key.word0, key.word1, key.word2, key.word3) }
+    package init(_ key: Key32) { self.init(key.word0, key.word1, key.word2, key.word3) }
 }
