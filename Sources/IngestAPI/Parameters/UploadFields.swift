@@ -19,10 +19,12 @@ package enum UploadFields {
     /// - Returns: `nil` when it is malformed, or has a key twice.
     package static func metadata(_ text: String) -> [String: [UInt8]]? {
         var values: [String: [UInt8]] = [:]
+        // By bytes: as characters, a comma and a combining mark behind it are one that is no comma.
+        let (comma, space) = (UInt8(ascii: ","), UInt8(ascii: " "))
         // Clients that have nothing to say send the field all the same.
-        if text.allSatisfy({ $0 == " " }) { return values }
-        for pair in text.split(separator: ",", omittingEmptySubsequences: false) {
-            let words = pair.split(separator: " ")
+        if text.utf8.allSatisfy({ $0 == space }) { return values }
+        for pair in text.utf8.split(separator: comma, omittingEmptySubsequences: false) {
+            let words = pair.split(separator: space).map(Substring.init)
             guard let key = words.first, words.count <= 2,
                 let value = Data(base64Encoded: words.count == 2 ? String(words[1]) : ""),
                 values.updateValue(Array(value), forKey: String(key)) == nil
