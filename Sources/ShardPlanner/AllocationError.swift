@@ -38,9 +38,9 @@ package struct AllocationShortfall: Equatable, Sendable, CustomStringConvertible
     }
 
     package var description: String {
-        "shard of \(shardByteCount) bytes needs \(required) "
+        "shard of \(shardByteCount) \(shardByteCount == 1 ? "byte" : "bytes") needs \(required) "
             + "\(required == 1 ? "peer" : "peers") with room, found \(found) (others: \(counts); "
-            + "most free space on one: \(largestFreeByteCount) bytes); add a peer or capacity, or "
-            + "lower the replication factor"
+            + "most free space on one, without what is reserved or kept free: "
+            + "\(largestFreeByteCount) bytes); add a peer or capacity, or lower the replication factor"
     }
 }

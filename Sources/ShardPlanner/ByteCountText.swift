@@ -21,7 +21,9 @@ package enum ByteCountText {
         let unit = text.dropFirst(digits.count).filter { $0 != " " }
         let factors = [
             "": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+            "PiB": 1 << 50, "EiB": 1 << 60,
             "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, "TB": 1_000_000_000_000,
+            "PB": 1_000_000_000_000_000, "EB": 1_000_000_000_000_000_000,
         ]
         guard let number = Int(digits), let factor = factors[unit],
             case (let product, false) = number.multipliedReportingOverflow(by: factor)

@@ -125,6 +125,14 @@ def fill_disk(filler, left):
                     file.flush()
 
 
+def a_disk_of_which_all_is_kept_free_is_told_of_at_the_start(bench):
+    with bench.daemon('--headroom', '1PiB') as daemon:
+        added = add(daemon.api, [Entry('f', b'x')])
+        expect_no_space(added, 'an upload to a daemon that keeps all free')
+        expect('kept free' in added.error['message'], 'the message is not clear: %s', added.error['message'])
+        expect(daemon.log_text.count('no shard fits on this peer') == 1, 'the log does not say it once:\n%s', daemon.log_text)
+
+
 def a_full_disk_ends_the_upload_and_nothing_else(bench):
     small, long = random_bytes('small', 2 * MIB), random_bytes('long', MIB)
 
@@ -160,4 +168,5 @@ def a_full_disk_ends_the_upload_and_nothing_else(bench):
 
 CHECKS = [
     space_that_is_known_to_lack_is_refused_before_the_first_byte, an_upload_that_outgrows_the_capacity_leaves_nothing,
-    a_shard_without_limit_reserves_more_as_it_grows_and_commits, a_full_disk_ends_the_upload_and_nothing_else]
+    a_shard_without_limit_reserves_more_as_it_grows_and_commits,
+    a_disk_of_which_all_is_kept_free_is_told_of_at_the_start, a_full_disk_ends_the_upload_and_nothing_else]

@@ -114,8 +114,8 @@ struct AllocateTests {
         #expect(
             error.description
                 == "shard of 60 bytes needs 2 peers with room, found 1 (others: 1 without room, "
-                + "1 draining, 1 down; most free space on one: 70 bytes); add a peer or capacity, "
-                + "or lower the replication factor")
+                + "1 draining, 1 down; most free space on one, without what is reserved or kept "
+                + "free: 70 bytes); add a peer or capacity, or lower the replication factor")
     }
 
     @Test func theMinimumIsEnoughWhenTheMaximumDoesNotFit() throws {

@@ -119,7 +119,9 @@ struct ConfigurationTests {
         }
     }
 
-    @Test(arguments: [("1048576", 1 << 20), ("500MiB", 500 << 20), ("2 GB", 2_000_000_000)])
+    @Test(arguments: [
+        ("1048576", 1 << 20), ("500MiB", 500 << 20), ("2 GB", 2_000_000_000), ("1PiB", 1 << 50),
+    ])
     func byteCountsHaveUnits(text: String, expected: Int) async throws {
         #expect(
             try await load(flags: ["storage.capacity": text]).capacityByteCount == expected)

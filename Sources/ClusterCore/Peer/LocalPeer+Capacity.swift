@@ -55,6 +55,18 @@ extension LocalPeer {
         return (room, written)
     }
 
+    /// Tells the operator that nothing more fits here, where a disk may seem to have space.
+    func warnIfFull() async throws {
+        let record = try await driver.read { [id] in $0.peer(id) }
+        guard let record, record.freeByteCount == 0 else { return }
+        log.warning(
+            "no shard fits on this peer: what its disk has free is promised to uploads or kept free (storage.headroom)",
+            metadata: [
+                "capacity": "\(record.capacityByteCount)", "used": "\(record.usedByteCount)",
+                "reserved": "\(record.reservedByteCount)",
+            ])
+    }
+
     /// Tells the state when the space this peer can lend has changed noticeably.
     func reportCapacity() async throws {
         while true {
@@ -66,10 +78,12 @@ extension LocalPeer {
                 log.warning("the disk's room cannot be told now", metadata: ["error": "\(error)"])
                 continue
             }
-            let known = try await driver.read { [id] in $0.peer(id)?.capacityByteCount ?? 0 }
+            let record = try await driver.read { [id] in $0.peer(id) }
+            let known = record?.capacityByteCount ?? 0
             if CapacityGauge.isNoticeable(from: known, to: measured) {
                 try await driver.appendPersistently(
                     .setCapacity(id, byteCount: measured), logger: log)
+                if record?.freeByteCount != 0 { try await warnIfFull() }
             }
         }
     }

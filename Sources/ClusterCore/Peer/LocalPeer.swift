@@ -316,6 +316,7 @@ package final class LocalPeer: Sendable {
                     capacityByteCount: try await measuredCapacity(),
                     replacesStorage: replacesStorage)), logger: log)
         if let refusal = outcome.refusal { throw CommandRefused(refusal: refusal) }
+        try await warnIfFull()
     }
 
     /// Bytes of SQLite's write-ahead log that have disk space from the start. SQLite begins to write
