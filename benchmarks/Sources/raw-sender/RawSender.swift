@@ -4,11 +4,12 @@ import Synchronization
 
 /// Uploads files with as little work as a sender can do, so that what is measured is the service.
 ///
-///     raw-sender [--query QUERY] [--count COUNT] HOST:PORT FILE...
+///     raw-sender [--query QUERY] [--count COUNT] [--resumable] HOST:PORT FILE...
 ///
 /// Each file is an upload of its own, one part of multipart/form-data over a connection of its own
 /// with a known length; its bytes go from the page cache to the socket by `sendfile`. COUNT uploads
-/// run at once, each with every COUNT-th file. Prints a line per upload: seconds from connecting
+/// run at once, each with every COUNT-th file; resumable ones are `POST /uploads` in one request, others
+/// `POST /add`. Prints a line per upload: seconds from connecting
 /// to the end of the answer, the file and the answer's last line, with tabs between. Exits with 1
 /// if one of them failed.
 @main
@@ -16,6 +17,7 @@ enum RawSender {
     private struct Command {
         var query = "profile=unixfs-v1-2025"
         var count = 1
+        var isResumable = false
         var address = ServiceAddress(host: "", port: 0)
         var files: [String] = []
 
@@ -32,6 +34,8 @@ enum RawSender {
                         return nil
                     }
                     count = number
+                case "--resumable":
+                    isResumable = true
                 default:
                     if argument.hasPrefix("--") { return nil }
                     positional.append(argument)
@@ -47,7 +51,8 @@ enum RawSender {
 
     static func main() throws {
         guard let command = Command(CommandLine.arguments) else {
-            report("usage: raw-sender [--query QUERY] [--count COUNT] HOST:PORT FILE...")
+            report(
+                "usage: raw-sender [--query QUERY] [--count COUNT] [--resumable] HOST:PORT FILE...")
             exit(2)
         }
         // A service that refuses closes the connection; its answer is still to be read.
@@ -67,7 +72,9 @@ enum RawSender {
 
     private static func send(_ file: String, _ command: Command) {
         do {
-            let upload = try Upload(of: file, to: command.address, query: command.query)
+            let upload = try Upload(
+                of: file, to: command.address, query: command.query,
+                isResumable: command.isResumable)
             let start = now()
             let answer = try upload.run()
             let seconds = now() - start

@@ -10,12 +10,16 @@ struct Upload {
     private let byteCount: Int
     private let address: ServiceAddress
     private let query: String
+    private let isResumable: Bool
 
-    init(of path: String, to address: ServiceAddress, query: String) throws(IOError) {
+    init(
+        of path: String, to address: ServiceAddress, query: String, isResumable: Bool
+    ) throws(IOError) {
         file = try FileDescriptor(path, for: .read)
         byteCount = try file.loadByteCount()
         self.address = address
         self.query = query
+        self.isResumable = isResumable
     }
 
     /// Sends the file and waits for the whole answer.
@@ -38,8 +42,12 @@ struct Upload {
             + "Content-Type: application/octet-stream\r\n\r\n"
         let closing = "\r\n--\(Self.boundary)--\r\n"
         let bodyByteCount = opening.utf8.count + byteCount + closing.utf8.count
+        let target =
+            isResumable
+            ? "/uploads?format=multipart&\(query) HTTP/1.1\r\nUpload-Complete: ?1"
+            : "/add?\(query) HTTP/1.1"
         let head =
-            "POST /add?\(query) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n"
+            "POST \(target)\r\nHost: \(address)\r\nConnection: close\r\n"
             + "Content-Type: multipart/form-data; boundary=\(Self.boundary)\r\n"
             + "Content-Length: \(bodyByteCount)\r\n\r\n"
         try write(head + opening, to: connection)
