@@ -16,6 +16,7 @@ enum Mistake: String, CaseIterable, Sendable {
     case sweepsTooEarly
     case renamesClaimedCopies
     case trustsFormerNames
+    case removesStagedTooEarly
     // Uploads
     case skipsReservation
     case writesBeyondReservation
@@ -44,6 +45,7 @@ enum Mistake: String, CaseIterable, Sendable {
         switch self {
         case .sweepsTooEarly: 173
         case .trustsFormerNames: 58
+        case .removesStagedTooEarly: 1013
         case .believesOldLists: 29
         default: nil
         }
@@ -67,6 +69,8 @@ enum Mistake: String, CaseIterable, Sendable {
         case .renamesClaimedCopies:
             "a copy gets another name while a second upload relies on the first"
         case .trustsFormerNames: "a start relies on names that a killed process has not synced"
+        case .removesStagedTooEarly:
+            "a staged shard goes while the name of the file that another has installed is not durable"
         case .skipsReservation: "a coordinator writes a shard that no space was promised for"
         case .writesBeyondReservation: "a coordinator writes more of a shard than was promised"
         case .acknowledgesBeforeSync: "an offset is acknowledged before the shard file is synced"

@@ -115,7 +115,7 @@ final class SimulatedDelivery {
             own = copy
             peer.world.provokeCrash(of: peer)
             peer.onDisk("sync an own name") { [self] _ in
-                peer.disk.files[copy]?.isNamed = true
+                peer.synchronizeName(of: copy, from: place)
                 endStepOfDisk { [self] in
                     receipts[peer.id] = receipt(copy)
                     then()

@@ -63,15 +63,24 @@ extension SimulatedPeer {
         releasing[copy] = left > 0 ? left : nil
     }
 
-    /// Gives a staged shard its name and claims it. The name is not durable yet.
+    /// Gives a staged shard its name and claims it. The name is not durable yet, also where another upload
+    /// has just given it: what is staged stays until `synchronizeName`.
     func install(_ units: [Unit], of place: Place, isSynced: Bool, as copy: Copy) {
         claim(copy)
-        disk.staging[place] = nil
         if disk.files[copy] == nil {
             disk.files[copy] = SimulatedDisk.File(
                 units: units, isSynced: isSynced, isNamed: false, former: .staged(place))
+            disk.staging[place] = nil
+        } else if world.mistake == .removesStagedTooEarly {
+            disk.staging[place] = nil
         }
         world.provokeRemoval(of: copy.shard)
+    }
+
+    /// Makes the name of an installed shard durable.
+    func synchronizeName(of copy: Copy, from place: Place) {
+        disk.files[copy]?.isNamed = true
+        disk.staging[place] = nil
     }
 
     /// Gives a claimed copy a later generation; the former name stays while others claim it.

@@ -45,7 +45,7 @@ extension SimulatedPeer {
                 world.provokeCrash(of: self)
                 if world.mistake == .receiptBeforeName { return arrived(shard, copy, answer) }
                 onDisk("sync a name") { [self] _ in
-                    disk.files[copy]?.isNamed = true
+                    synchronizeName(of: copy, from: shard.place)
                     arrived(shard, copy, answer)
                 }
             }
