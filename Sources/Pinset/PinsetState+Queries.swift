@@ -116,9 +116,17 @@ extension PinsetState {
         roots.values.contains { root in root.options.expireAt.map { $0 <= time } ?? false }
     }
 
-    /// Whether `forgetEndedUploads` before this time would forget one.
-    package func hasUploads(endedBefore time: LogTime) -> Bool {
-        endedUploads.first.map { id in (uploads[id]?.endedAt).map { $0 < time } ?? true } ?? false
+    /// Before which time `forgetEndedUploads` would forget uploads of which nobody need know any more:
+    /// that ended before `time`, or before the last `limit` ones; `nil` when there are none.
+    package func endOfUploadsToForget(endedBefore time: LogTime, keeping limit: Int) -> LogTime? {
+        var end = time
+        if endedUploads.count > limit,
+            let kept = uploads[endedUploads[endedUploads.count - limit]]?.endedAt
+        {
+            end = max(end, kept)
+        }
+        guard let oldest = endedUploads.first else { return nil }
+        return (uploads[oldest]?.endedAt).map { $0 < end } ?? true ? end : nil
     }
 
     /// The shards of a visible root in order; `nil` when it is not pinned.

@@ -64,6 +64,8 @@ struct RequestMemory: Sendable {
         guard queue.count - first > limit else { return nil }
         let oldest = queue[first]
         places[oldest.requestID] = nil
+        // Its place goes later, with many others.
+        queue[first].outcome = []
         forgottenThrough = oldest.logIndex
         first += 1
         if first > limit {

@@ -41,10 +41,26 @@ struct QueryTests {
         var cluster = cluster()
         let ended = try #require(cluster.state.upload(Names.upload("one"))?.endedAt)
         let after = LogTime(millisecondsSinceEpoch: ended.millisecondsSinceEpoch + 1)
-        #expect(!cluster.state.hasUploads(endedBefore: ended))
-        #expect(cluster.state.hasUploads(endedBefore: after))
+        #expect(cluster.state.endOfUploadsToForget(endedBefore: ended, keeping: 100) == nil)
+        #expect(cluster.state.endOfUploadsToForget(endedBefore: after, keeping: 100) == after)
         cluster.run(.forgetEndedUploads(endedBefore: after))
-        #expect(!cluster.state.hasUploads(endedBefore: after))
+        #expect(cluster.state.endOfUploadsToForget(endedBefore: after, keeping: 100) == nil)
+    }
+
+    @Test func ofManyEndedUploadsTheLastAreToldOfHoweverYoungTheOthersAre() throws {
+        var cluster = TestCluster()
+        cluster.run(.joinPeer(Names.join("a", capacity: 1000)))
+        let uploads = (0..<5).map { Names.upload("u\($0)") }
+        for upload in uploads {
+            cluster.run(.openUpload(upload, TestCluster.options("u")))
+            cluster.run(.abortUpload(upload, reason: "test"))
+        }
+        let end = try #require(
+            cluster.state.endOfUploadsToForget(
+                endedBefore: LogTime(millisecondsSinceEpoch: 0), keeping: 2))
+        cluster.run(.forgetEndedUploads(endedBefore: end))
+        #expect(
+            uploads.map { cluster.state.upload($0) != nil } == [false, false, false, true, true])
     }
 
     @Test func aRootHasThePinsOfClusterWithItsNamesAndReferences() throws {

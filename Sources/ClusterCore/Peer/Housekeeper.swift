@@ -7,8 +7,10 @@ import Pinset
 package struct Housekeeper: Sendable {
     /// Time between two looks; most that a pin outlives its time.
     private static let interval = Duration.seconds(15)
-    /// How long clients may ask what became of an upload.
+    /// How long clients may ask what became of an upload, in milliseconds.
     private static let uploadMemory: UInt64 = 7 * 24 * 3600 * 1000
+    /// Of how many uploads at most: each takes about 1 KiB of every peer's memory.
+    private static let rememberedUploadCount = 50_000
 
     private let peer: LocalPeer
 
@@ -35,9 +37,13 @@ package struct Housekeeper: Sendable {
     private func look(at time: LogTime) async throws {
         let now = time.millisecondsSinceEpoch
         let past = LogTime(millisecondsSinceEpoch: now - min(now, Self.uploadMemory))
-        let (mustExpire, mustForget) = try await peer.driver.read { [id = peer.id] state in
-            guard state.firstPeerUp == id else { return (false, false) }
-            return (state.hasPins(expiringBy: time), state.hasUploads(endedBefore: past))
+        let (mustExpire, end) = try await peer.driver.read { [id = peer.id] state in
+            guard state.firstPeerUp == id else { return (false, LogTime?.none) }
+            return (
+                state.hasPins(expiringBy: time),
+                state.endOfUploadsToForget(
+                    endedBefore: past, keeping: Self.rememberedUploadCount)
+            )
         }
         if mustExpire, case .unpinned(let removed) = try await peer.perform(.expirePins(at: time)) {
             peer.log.notice(
@@ -47,6 +53,6 @@ package struct Housekeeper: Sendable {
                     "bytes": "\(removed.droppedByteCount)",
                 ])
         }
-        if mustForget { try await peer.perform(.forgetEndedUploads(endedBefore: past)) }
+        if let end { try await peer.perform(.forgetEndedUploads(endedBefore: end)) }
     }
 }
