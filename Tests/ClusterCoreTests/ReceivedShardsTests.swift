@@ -115,13 +115,48 @@ struct ReceivedShardsTests {
 
     @Test func aFirstArrivalHandsBackNothing() async throws {
         try await begin("shard")
-        #expect(received.arrived(place, try await install("shard")) == nil)
+        #expect(received.arrived(place, try await install("shard")).isEmpty)
     }
 
     @Test func aNewerArrivalHandsBackTheOlderCopy() async throws {
         let older = try await arrive("older")
         try await begin("newer")
-        #expect(received.arrived(place, try await install("newer")) == older)
+        #expect(received.arrived(place, try await install("newer")) == [older])
+    }
+
+    @Test func anArrivalAfterADropHandsBackTheCopyThatWasDropped() async throws {
+        let dropped = try await arrive("shard", generation: 3)
+        try await begin("shard")
+        #expect(received.arrived(place, try await install("shard", generation: 4)) == [dropped])
+    }
+
+    /// Drops are forgotten, and new copies get lower numbers than those that uploads have brought before.
+    @Test func anArrivalWithALowerNumberLeavesTheFormerCopyClaimed() async throws {
+        let former = try await arrive("shard", generation: 3)
+        try await begin("shard")
+        let copy = try await install("shard")
+        #expect(received.arrived(place, copy).isEmpty)
+        #expect(try await Set(received.forget(upload)) == [former, copy])
+    }
+
+    @Test func anotherProcessClaimsEveryCopyOfAShardThatItFindsANoteOf() async throws {
+        let other = ReceivedShards.Place(upload: UploadID(high: 1, low: 3), number: 0)
+        let copies = [
+            try await arrive("shard", generation: 3), try await arrive("shard", at: other),
+        ]
+        let restart = try Restart(of: fixture)
+        #expect(copies.allSatisfy(restart.store.isClaimed))
+        for copy in try await restart.received.forget(upload) { _ = restart.store.release(copy) }
+        #expect(copies.allSatisfy(restart.store.isClaimed))
+        #expect(try await Set(restart.received.forget(other.upload)) == Set(copies))
+    }
+
+    @Test func aCopyThatIsLeftKeepsTheFormerOnesClaimed() async throws {
+        let former = try await arrive("shard")
+        let copy = try await install("shard", generation: 3)
+        received.adopt(copy, place)
+        #expect(received.copy(of: upload, number: 3) == copy)
+        #expect(try await Set(received.forget(upload)) == [former, copy])
     }
 
     @Test func forgetHandsBackTheNewestCopyOfAPlace() async throws {
@@ -236,14 +271,6 @@ struct ReceivedShardsTests {
         try await begin("shard")
         let copy = try await install("shard")
         #expect(try Restart(of: fixture).store.isClaimed(copy))
-    }
-
-    @Test func aRestartClaimsTheNewestCopyOnly() async throws {
-        let older = try await arrive("shard")
-        let newer = try await arrive("shard", generation: 7)
-        let restart = try Restart(of: fixture)
-        #expect(restart.store.isClaimed(newer))
-        #expect(!restart.store.isClaimed(older))
     }
 
     @Test func aShardThatNoMarkerNamesIsNotClaimedAfterARestart() async throws {

@@ -10,13 +10,14 @@ enum Mistake: String, CaseIterable, Sendable {
     case savesWithoutRequests
     // What is on disk
     case confirmsBeforeRemoval
+    case confirmsBeforeSync
     case forgetsDrops
     case releasesListedCopies
     case sweepsClaimedCopies
     case sweepsTooEarly
+    case claimsNewestOnly
     case renamesClaimedCopies
     case trustsFormerNames
-    case removesStagedTooEarly
     // Uploads
     case skipsReservation
     case writesBeyondReservation
@@ -43,10 +44,11 @@ enum Mistake: String, CaseIterable, Sendable {
     /// search again.
     var likelySeed: UInt64? {
         switch self {
-        case .sweepsTooEarly: 173
-        case .trustsFormerNames: 58
-        case .removesStagedTooEarly: 1013
-        case .believesOldLists: 29
+        case .sweepsTooEarly: 364
+        case .trustsFormerNames: 123
+        case .claimsNewestOnly: 1140
+        case .confirmsBeforeSync: 1265
+        case .believesOldLists: 85
         default: nil
         }
     }
@@ -61,16 +63,17 @@ enum Mistake: String, CaseIterable, Sendable {
         case .skipsCommand: "a peer leaves out a command"
         case .savesWithoutRequests: "a peer does not save which requests it has answered"
         case .confirmsBeforeRemoval: "a peer confirms a drop whose file is still there"
+        case .confirmsBeforeSync: "a peer confirms a drop that a power cut would undo"
         case .forgetsDrops: "a peer does not drop what nobody needs"
         case .releasesListedCopies: "a peer removes copies of an ended upload that the state lists"
         case .sweepsClaimedCopies: "a start removes what an open upload has brought"
         case .sweepsTooEarly:
             "a start removes files before uploads of the former process have ended"
+        case .claimsNewestOnly:
+            "a start claims only the newest of several copies that open uploads have brought"
         case .renamesClaimedCopies:
             "a copy gets another name while a second upload relies on the first"
         case .trustsFormerNames: "a start relies on names that a killed process has not synced"
-        case .removesStagedTooEarly:
-            "a staged shard goes while the name of the file that another has installed is not durable"
         case .skipsReservation: "a coordinator writes a shard that no space was promised for"
         case .writesBeyondReservation: "a coordinator writes more of a shard than was promised"
         case .acknowledgesBeforeSync: "an offset is acknowledged before the shard file is synced"

@@ -96,8 +96,10 @@ struct SimulatedDisk {
     /// Makes the names of all shard files durable, and their removals.
     mutating func synchronizeNames() {
         for copy in files.keys { files[copy]!.isNamed = true }
-        removed = [:]
+        synchronizeRemovals()
     }
+
+    mutating func synchronizeRemovals() { removed = [:] }
 
     mutating func removeFile(_ copy: Copy) {
         removed[copy] = files.removeValue(forKey: copy)

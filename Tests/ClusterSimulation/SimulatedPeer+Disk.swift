@@ -29,6 +29,16 @@ extension SimulatedPeer {
         return copy
     }
 
+    /// Claims the copies of a shard that are here.
+    func claimAll(of shard: CID) -> Set<Copy> {
+        if world.mistake == .claimsNewestOnly {
+            return Set([claimNewest(of: shard)].compactMap(\.self))
+        }
+        let copies = disk.files.keys.filter { $0.shard == shard }.sorted()
+        for copy in copies { claim(copy) }
+        return Set(copies)
+    }
+
     /// Ends a claim; the file goes unless the state, read after that, lists it.
     func release(_ copy: Copy, _ then: @escaping () -> Void = {}) {
         guard unclaim(copy) <= 0 else { return then() }
@@ -53,7 +63,7 @@ extension SimulatedPeer {
                     world.count(.releasedCopy)
                 }
                 world.checkDisks()
-                then()
+                synchronizeRemovals(then)
             }
         }
     }
@@ -71,14 +81,13 @@ extension SimulatedPeer {
             disk.files[copy] = SimulatedDisk.File(
                 units: units, isSynced: isSynced, isNamed: false, former: .staged(place))
             disk.staging[place] = nil
-        } else if world.mistake == .removesStagedTooEarly {
-            disk.staging[place] = nil
         }
         world.provokeRemoval(of: copy.shard)
     }
 
-    /// Makes the name of an installed shard durable.
+    /// Makes the name of an installed shard durable, and with it all that was removed.
     func synchronizeName(of copy: Copy, from place: Place) {
+        if world.mistake != .confirmsBeforeSync { disk.synchronizeRemovals() }
         disk.files[copy]?.isNamed = true
         disk.staging[place] = nil
     }
@@ -109,9 +118,7 @@ extension SimulatedPeer {
 
     /// Takes over a claimed copy that is released when its upload has ended.
     func leave(_ copy: Copy, at place: Place) {
-        if let former = received.updateValue(copy, forKey: place) {
-            if former == copy { _ = unclaim(copy) } else { release(former) }
-        }
+        if !received[place, default: []].insert(copy).inserted { _ = unclaim(copy) }
         look()
     }
 
@@ -159,6 +166,7 @@ extension SimulatedPeer {
             }
             disk.removeFile(copy)
         }
+        if world.mistake != .confirmsBeforeSync { disk.synchronizeRemovals() }
     }
 
     // MARK: Later
@@ -204,10 +212,22 @@ extension SimulatedPeer {
                 world.count(.droppedCopy)
             }
         }
-        performPersistently(
-            .confirmDropped(id, shard: drop.shard, generation: drop.generation)
-        ) { [self] _ in removing.remove(drop) }
+        synchronizeRemovals { [self] in
+            performPersistently(
+                .confirmDropped(id, shard: drop.shard, generation: drop.generation)
+            ) { [self] _ in removing.remove(drop) }
+        }
         world.checkDisks()
+    }
+
+    /// Until then a power cut may bring back what was removed.
+    private func synchronizeRemovals(_ then: @escaping () -> Void) {
+        world.provokeCrash(of: self)
+        if world.mistake == .confirmsBeforeSync { return then() }
+        onDisk("sync removals") { [self] _ in
+            disk.synchronizeRemovals()
+            then()
+        }
     }
 
     private func removeRootRecords() {
@@ -236,7 +256,7 @@ extension SimulatedPeer {
             disk.removeStaging(of: upload)
             disk.markers = disk.markers.filter { $0.key.upload != upload }
             let places = received.keys.filter { $0.upload == upload }.sorted()
-            let copies = places.compactMap { received.removeValue(forKey: $0) }
+            let copies = places.flatMap { received.removeValue(forKey: $0)?.sorted() ?? [] }
             release(copies[...]) { [self] in forget(uploads.dropFirst(), then) }
         }
     }

@@ -61,7 +61,11 @@ extension SimulatedPeer {
     }
 
     private func sign(_ shard: Delivered, _ copy: Copy, _ answer: @escaping (Receipt?) -> Void) {
-        let former = received.updateValue(copy, forKey: shard.place)
+        var former = (received[shard.place] ?? []).filter {
+            $0.shard != copy.shard || $0.generation < copy.generation
+        }
+        received[shard.place, default: []].subtract(former)
+        if !received[shard.place, default: []].insert(copy).inserted { former.insert(copy) }
         arriving.remove(shard.place)
         let tell = { [self] in
             look()
@@ -70,6 +74,6 @@ extension SimulatedPeer {
                     peer: id, storageID: storageID, generation: copy.generation,
                     fileByteCount: Content.fileByteCount(shard.units.count)))
         }
-        if let former { release(former, tell) } else { tell() }
+        release(former.sorted()[...], tell)
     }
 }

@@ -187,8 +187,11 @@ extension SimulatedPeer {
         if case .promote = step { isAnnounced = false }
         let copies = world.mishap(10) ? 2 : 1
         for _ in 0..<copies where !world.mishap(10) {
+            world.voterStepCount += 1
             world.after(world.random(1...(world.isFaulty ? 800 : 20)), "change who votes") {
-                [self] in if reachesLog { carryOut(step) }
+                [self] in
+                world.voterStepCount -= 1
+                if reachesLog { carryOut(step) }
             }
         }
         after(1000, "changed who votes") { [self] in

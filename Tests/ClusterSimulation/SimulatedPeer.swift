@@ -70,7 +70,8 @@ final class SimulatedPeer {
     var renewing: Set<Copy> = []
     /// Files of shards that had no copy at the start, which may be the last; the next start looks again.
     var kept: Set<Copy> = []
-    var received: [Place: Copy] = [:]
+    /// Of a shard there may be several generations.
+    var received: [Place: Set<Copy>] = [:]
     var arriving: Set<Place> = []
     var removing: Set<Copy> = []
     var repair = RepairState()
@@ -154,7 +155,7 @@ final class SimulatedPeer {
         isSayingUp = false
         if world.mistake != .trustsFormerNames { disk.synchronizeNames() }
         for place in disk.markers.keys.sorted() {
-            received[place] = disk.markers[place].flatMap(claimNewest)
+            received[place] = disk.markers[place].map(claimAll)
         }
         every(1000, "poll") { [self] in follow() }
         every(1000, "member") { [self] in tendMember() }

@@ -260,7 +260,7 @@ final class SimulatedSession {
             }
             shards.append(Shard(phase: .open, units: mine))
             guard peer.state.reservation(id, number: number) != nil else { return lose(number) }
-            let copy = peer.received[place(number)]
+            let copy = peer.received[place(number)]?.max()
             if isWhole, copy?.shard == Content.shard(mine).cid,
                 let newest = peer.claimNewest(of: Content.shard(mine).cid)
             {
@@ -284,7 +284,7 @@ final class SimulatedSession {
 
     private func lose(_ number: Int) {
         let found = peer.disk.staging[place(number)].map { "\($0.units.count) blocks staged" }
-        let copy = peer.received[place(number)].map { "generation \($0.generation) here" }
+        let copy = peer.received[place(number)]?.max().map { "generation \($0.generation) here" }
         world.report(
             "peer \(peer.number) lost acknowledged bytes of shard \(number) of upload \(id): "
                 + "\(found ?? "nothing staged"), \(copy ?? "no copy"), "

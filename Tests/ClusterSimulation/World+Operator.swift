@@ -156,7 +156,7 @@ extension World {
     /// spare, an operator has to recover the cluster.
     private func canLose(_ peer: SimulatedPeer) -> Bool {
         let voters = voters.configuration.voters
-        guard !self.voters.isChanging, voters.count >= 3 else { return false }
+        guard !self.voters.isChanging, voterStepCount == 0, voters.count >= 3 else { return false }
         let others = peers.count {
             $0 !== peer && $0.presence == .here && $0.member.map { voters.contains($0.id) } == true
         }

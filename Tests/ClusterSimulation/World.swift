@@ -41,6 +41,8 @@ final class World {
     /// Peers that an operator is about to remove or to bring back.
     var errands: Set<Int> = []
     var removalCount = 0
+    /// Steps of voters that are on their way: who is lost meanwhile may be one too many.
+    var voterStepCount = 0
     private(set) var isFaulty = true
     private(set) var findings: [String] = []
     private(set) var counts = Counts()

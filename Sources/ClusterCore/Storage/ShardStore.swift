@@ -238,6 +238,15 @@ package final class ShardStore: Sendable {
         }
     }
 
+    /// Claims all copies of a shard that are here.
+    func claimAll(of shard: CID) -> [ShardCopyID] {
+        state.withLock { state in
+            let copies = state.names.keys.filter { $0.shard == shard }
+            for copy in copies { state.claim(copy) }
+            return copies
+        }
+    }
+
     func isClaimed(_ copy: ShardCopyID) -> Bool { state.withLock { $0.claims[copy] != nil } }
 
     /// Ends a claim.

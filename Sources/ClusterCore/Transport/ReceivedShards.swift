@@ -36,14 +36,16 @@ package final class ReceivedShards: Sendable {
         var places: Set<Place> = []
         /// Being written at this moment.
         var arriving: Set<Place> = []
-        /// What arrived, claimed.
-        var copies: [Place: ShardCopyID] = [:]
+        /// What arrived, claimed. Of a shard there may be several generations, whose numbers do not tell which
+        /// upload has brought them; and each may still get into the log, by what was signed for it.
+        var copies: [Place: [ShardCopyID]] = [:]
 
-        /// - Returns: The copy that was there before.
-        @discardableResult
-        mutating func put(_ copy: ShardCopyID?, at place: Place) -> ShardCopyID? {
+        /// - Returns: Whether the copy was there before: one claim is enough.
+        mutating func put(_ copy: ShardCopyID, at place: Place) -> Bool {
             places.insert(place)
-            return copy.flatMap { copies.updateValue($0, forKey: place) }
+            if copies[place, default: []].contains(copy) { return true }
+            copies[place, default: []].append(copy)
+            return false
         }
     }
 
@@ -71,8 +73,11 @@ package final class ReceivedShards: Sendable {
             let bytes = try FileSystem.loadFile(directory + "/" + text)
             // What is cut or foreign names no shard, and then the sweep decides.
             let shard = try? CID(String(decoding: bytes.prefix { $0 > 0x20 }, as: UTF8.self))
-            let claimed = shard.flatMap(store.claimNewest)
-            state.withLock { _ = $0.put(claimed, at: place) }
+            let claimed = shard.map(store.claimAll) ?? []
+            state.withLock { state in
+                state.places.insert(place)
+                state.copies[place] = claimed
+            }
         }
     }
 
@@ -111,26 +116,33 @@ package final class ReceivedShards: Sendable {
         try await save(shard, at: place)
     }
 
-    /// The copy that is here of an upload's shard; it is claimed until the upload has ended.
+    /// The newest copy that is here of an upload's shard; it is claimed until the upload has ended.
     package func copy(of upload: UploadID, number: Int) -> ShardCopyID? {
-        state.withLock { $0.copies[Place(upload: upload, number: number)] }
+        state.withLock { state in
+            state.copies[Place(upload: upload, number: number)]?
+                .max { $0.generation < $1.generation }
+        }
     }
 
-    /// The shard has arrived whole and is claimed.
+    /// The shard has arrived whole and is claimed, in the generation that the state gives to new copies.
     ///
-    /// - Returns: A copy that arrived for the same place earlier and is of no more use.
-    func arrived(_ place: Place, _ copy: ShardCopyID) -> ShardCopyID? {
+    /// - Returns: Copies for the same place whose claims are of no more use: another shard, what was dropped
+    ///   since, or the copy itself where it was there before.
+    func arrived(_ place: Place, _ copy: ShardCopyID) -> [ShardCopyID] {
         state.withLock { state in
             state.arriving.remove(place)
-            return state.put(copy, at: place)
+            let former = (state.copies[place] ?? []).filter {
+                $0.shard != copy.shard || $0.generation < copy.generation
+            }
+            state.copies[place]?.removeAll(where: former.contains)
+            return state.put(copy, at: place) ? former + [copy] : former
         }
     }
 
     /// Takes over a claimed copy that is released when its upload has ended.
     func adopt(_ copy: ShardCopyID, _ place: Place) {
-        let former = state.withLock { $0.put(copy, at: place) }
-        // One claim is enough; who goes on with an upload has made one of its own.
-        if former == copy { _ = store.release(copy) }
+        // Who goes on with an upload has made a claim of its own.
+        if state.withLock({ $0.put(copy, at: place) }) { _ = store.release(copy) }
     }
 
     func isArriving(_ upload: UploadID) -> Bool {
@@ -152,7 +164,7 @@ package final class ReceivedShards: Sendable {
         try await workers.run { for path in paths { try FileSystem.removeFile(path) } }
         return state.withLock { state in
             state.places.subtract(places)
-            return places.compactMap { state.copies.removeValue(forKey: $0) }
+            return places.flatMap { state.copies.removeValue(forKey: $0) ?? [] }
         }
     }
 }

@@ -92,7 +92,7 @@ package struct ShardIntake: Sendable {
         do {
             let staged = try await receive(request, body, reservedByteCount: byteCount)
             copy = try await install(staged, as: copy)
-            if let former = received.arrived(place, copy) { try await peer.releaseClaim(former) }
+            for former in received.arrived(place, copy) { try await peer.releaseClaim(former) }
             let receipt = Receipt(
                 peer: peer.id, storageID: peer.storageID, generation: copy.generation,
                 fileByteCount: staged.fileByteCount)
